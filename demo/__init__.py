@@ -1,0 +1,1 @@
+"""The recipe of the small demo model: data, training, evaluation and its card."""

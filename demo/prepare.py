@@ -1,0 +1,166 @@
+"""`python -m demo.prepare`: fetch the packages, write the evaluation sets and the training shards.
+
+Every shard is computed by itself and skipped when it is already there, so an interrupted run
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from demo import config as settings
+from demo import sources
+from demo.features import log_mel, write_shard
+from demo.sources import RATE, Clip
+from demo.synthesize import Phones, speak
+from demo.text import normalize
+from demo.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A sentence for one synthetic voice, used as a recorded `Clip` is."""
+
+    name: str
+    raw: str
+    speaker: str
+    seed: int
+
+    @property
+    def text(self) -> str:
+        """What the model has to write."""
+        return normalize(self.raw) or ""
+
+    def load(self) -> tuple[np.ndarray, Phones]:
+        """Samples and phone times."""
+        return speak(self.speaker, self.raw, self.seed)
+
+
+def main() -> None:
+    """Prepare everything that training and evaluation read."""
+    config = settings.load()
+    cache = settings.cache(config)
+    packages = sources.fetch(config, cache / "packages")
+    prompts = sources.asterisk_prompts(packages)
+    game_train, game_held_out = sources.game_lines(config, packages)
+    spoken_train, spoken_held_out = assign_sentences(config, packages)
+
+    write_evaluation_set(cache / "eval/asterisk", prompts)
+    write_evaluation_set(cache / "eval/game", game_held_out)
+    write_evaluation_set(cache / "eval/synthetic", spoken_held_out)
+    write_calibration(config, cache / "eval/asterisk", settings.ROOT / "calibration")
+
+    texts = [clip.text for clip in (*game_train, *spoken_train)]
+    train_tokenizer(texts, config["tokenizer"]["pieces"], cache / "tokenizer")
+
+    jobs = list(shards(cache / "shards", config["shard_clips"], [*spoken_train, *game_train]))
+    jobs = [job for job in jobs if not job[0].with_suffix(".jsonl").exists()]
+    with multiprocessing.get_context("spawn").Pool(
+        os.cpu_count(), torch.set_num_threads, (1,)
+    ) as pool:
+        for count, path in enumerate(pool.imap_unordered(compute_shard, jobs), start=1):
+            print(f"{count}/{len(jobs)} {path.name}", flush=True)
+
+
+def assign_sentences(config: dict[str, Any], packages: Path) -> tuple[list[Spoken], list[Spoken]]:
+    """Give every sentence to at most one voice, in training or in the held-out set."""
+    unique = {normalize(raw): raw for raw in sources.sentences(config, packages)}
+    pool = list(unique.values())
+    random.Random(config["seed"]).shuffle(pool)
+    numbered = iter(enumerate(pool))
+
+    def take(voice: str, count: int) -> list[Spoken]:
+        picked = (next(numbered) for _ in range(count))
+        return [Spoken(f"{voice}-{seed:05d}", raw, voice, seed) for seed, raw in picked]
+
+    held_out_count = config["sentences"]["held_out_per_voice"]
+    held_out = [clip for voice in config["voices"] for clip in take(voice, held_out_count)]
+    train = [clip for voice, count in config["voices"].items() for clip in take(voice, count)]
+    return train, held_out
+
+
+def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None:
+    """Write 16 kHz FLAC files and, last, their manifest."""
+    manifest = folder / "manifest.jsonl"
+    if manifest.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for clip in clips:
+        samples, _ = load(clip)
+        name = f"{clip.name}.flac"
+        soundfile.write(folder / name, np.clip(samples, -1, 1), RATE, subtype="PCM_16")
+        seconds = round(len(samples) / RATE, 3)
+        row = {"audio": name, "duration_s": seconds, "text": clip.text, "speaker": clip.speaker}
+        lines.append(json.dumps(row) + "\n")
+    manifest.write_text("".join(lines))
+
+
+def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> None:
+    """Copy two disjoint choices of prompts into the repository, for parity and for calibration."""
+    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if 2.0 <= row["duration_s"] <= 8.0]
+    random.Random(config["seed"]).shuffle(rows)
+    first = config["calibration"]["parity"]
+    last = first + config["calibration"]["calibration"]
+    for name, chosen in (("parity", rows[:first]), ("calibration", rows[first:last])):
+        target = folder / f"asterisk-{name}"
+        target.mkdir(parents=True, exist_ok=True)
+        lines = []
+        for row in sorted(chosen, key=lambda row: row["audio"]):
+            shutil.copyfile(source / row["audio"], target / row["audio"])
+            lines.append(json.dumps(row) + "\n")
+        (target / "manifest.jsonl").write_text("".join(lines))
+
+
+Job = tuple[Path, list[Clip | Spoken]]
+
+
+def shards(folder: Path, size: int, clips: list[Clip | Spoken]) -> Iterator[Job]:
+    """Cut each source's clips into shards, in an order that serves every source early."""
+    by_source: dict[str, list[Clip | Spoken]] = {}
+    for clip in clips:
+        source = clip.speaker if isinstance(clip, Spoken) else "game"
+        by_source.setdefault(source, []).append(clip)
+    jobs = [
+        (start / len(members), folder / f"{source}-{start // size:03d}", members[start:][:size])
+        for source, members in by_source.items()
+        for start in range(0, len(members), size)
+    ]
+    for _, path, members in sorted(jobs, key=lambda job: job[0]):
+        yield path, members
+
+
+def compute_shard(job: Job) -> Path:
+    """Load or synthesize a shard's clips and write their log-mel features."""
+    path, clips = job
+    write_shard(path, ((clip.text, clip.speaker, *load(clip)) for clip in clips), front_end())
+    return path
+
+
+def load(clip: Clip | Spoken) -> tuple[np.ndarray, Phones]:
+    """Samples, and phones where the voice tells them."""
+    return clip.load() if isinstance(clip, Spoken) else (clip.load(), [])
+
+
+@lru_cache
+def front_end() -> Callable[[np.ndarray], np.ndarray]:
+    """One front end for each process."""
+    return log_mel(settings.load()["model"]["preprocessor"])
+
+
+if __name__ == "__main__":
+    main()

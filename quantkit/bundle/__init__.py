@@ -1,0 +1,1 @@
+"""Layouts that runtimes load: the native artifact directory and its manifest."""

@@ -1,0 +1,253 @@
+"""The command line: parse, call, print. Exit codes: 0 done, 1 gate, 2 input, 3 extra missing."""
+
+from __future__ import annotations
+
+import json as jsons
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from quantkit import __version__
+from quantkit.core.errors import GateError, InputError, MissingExtraError, QuantkitError
+from quantkit.terminal import Partial, messages, parity_table, plan_line, size_line
+
+#: Importable names of the optional extras, for the message when one is missing.
+_EXTRAS = {
+    "build": "torch nemo onnx onnx_ir onnxscript numba pydantic ruamel filelock sentencepiece "
+    "kaldialign scipy psutil",
+    "eval": "datasets whisper_normalizer",
+    "hub": "huggingface_hub",
+}
+_INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
+
+app = App(
+    name="quantkit",
+    help="Turn NeMo streaming transducers into small, fast, proven ONNX graphs.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+)
+
+Store = Annotated[Path, Parameter(help="where results of stages are kept and found again")]
+
+
+@app.command
+def build(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[
+        tuple[str, ...], Parameter(name="--set", negative="", help="KEY=VALUE over the recipe")
+    ] = (),
+    out: Path | None = None,
+    store: Store = Path(".quantkit/store"),
+    plan: Annotated[bool, Parameter(negative="")] = False,
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Build an artifact from a recipe; stages whose results are in the store are not run again.
+
+    Args:
+        recipe: the YAML file.
+        out: the artifact directory; default artifacts/NAME of the recipe.
+        plan: only print each stage, whether its result is stored and why it would run.
+        force: run every stage again.
+    """
+    from quantkit import pipeline
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe
+
+    loaded = load_recipe(recipe, set_)
+    target = out or Path("artifacts") / loaded.name
+    shelf = pipeline.Store(store)
+    if plan:
+        for row in pipeline.plan_build(loaded, target, shelf, force=force):
+            print(plan_line(row))
+        return
+    built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+    print(f"{built.artifact}: {size_line(built.manifest)}")
+    _judge(built.manifest["parity"], built.gates)
+
+
+@app.command
+def verify(
+    artifact: Path,
+    /,
+    *,
+    manifest: Path | None = None,
+    source: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare an artifact with the PyTorch model it was made from, token by token.
+
+    Args:
+        artifact: the artifact directory.
+        manifest: speech to compare on, as JSON lines; default the recipe's.
+        source: the .nemo file; default what the recipe names.
+        json: also write the report there.
+    """
+    from quantkit.core.files import write_json
+    from quantkit.pipeline import verify_artifact
+    from quantkit.pipeline.progress import progress_on
+
+    proof = verify_artifact(artifact, manifest, source, progress_on(messages()))
+    if json is not None:
+        write_json(json, proof.parity)
+    _judge(proof.parity, proof.gates)
+
+
+@app.command
+def transcribe(
+    artifact: Path,
+    /,
+    *audio: Path,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    realtime: Annotated[bool, Parameter(negative="")] = False,
+    threads: int | None = None,
+    references: Path | None = None,
+) -> int:
+    """Stream audio files through an artifact.
+
+    Args:
+        artifact: the artifact directory.
+        audio: files of any sample rate and channel count.
+        json: one JSON object a line and file, with token times.
+        realtime: take the audio as slowly as it was spoken.
+        threads: of the encoder; default what ONNX Runtime chooses.
+        references: a speech manifest whose texts are printed above the decoded ones.
+    """
+    from quantkit.stream import Transcriber
+
+    if not audio:
+        raise InputError("transcribe: found no audio file, accepted: one or more after ARTIFACT")
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads: found {threads}, accepted: 1 or more")
+    texts = _texts(references) if references else {}
+    transcriber = Transcriber.load(artifact, threads)
+    code = 0
+    for path in audio:
+        partial = Partial(wanted=not json)
+        try:
+            result = _transcribe(transcriber, path, partial, realtime=realtime)
+        except InputError as error:
+            partial.clear()
+            _complain(str(error))
+            code = error.exit_code
+            continue
+        partial.clear()
+        if json:
+            print(jsons.dumps(result, ensure_ascii=False), flush=True)
+        elif path.resolve() in texts:
+            print(f"{path}\n  said     {texts[path.resolve()]}\n  decoded  {result['text']}")
+        else:
+            name = f"{path}: " if len(audio) > 1 else ""
+            print(f"{name}{result['text']}", flush=True)
+    return code
+
+
+@app.command
+def schema() -> None:
+    """Print the JSON Schema of recipes."""
+    from quantkit.recipe import recipe_schema
+
+    print(jsons.dumps(recipe_schema(), indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; no traceback without `--debug`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if not debug:
+        sys.excepthook = _report_bug
+    tokens = [token for token in given if token != "--debug"]
+    try:
+        result = app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return InputError.exit_code  # cyclopts has printed what is wrong
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except (QuantkitError, OSError, ModuleNotFoundError) as error:
+        if debug:
+            raise
+        return _explain(error)
+    return result if isinstance(result, int) else 0
+
+
+def _judge(parity: Any, gates: Sequence[Any]) -> None:
+    from rich.console import Console
+
+    Console().print(parity_table(parity))
+    for gate in gates:
+        print(f"gate {gate}")
+    missed = [str(gate) for gate in gates if not gate.passed]
+    if missed:
+        raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))
+
+
+def _texts(references: Path) -> dict[Path, str]:
+    from quantkit.core.speech import read_manifest
+
+    utterances = read_manifest(references)
+    return {one.audio.resolve(): one.text for one in utterances if one.text is not None}
+
+
+def _transcribe(
+    transcriber: Any, path: Path, partial: Partial, *, realtime: bool
+) -> dict[str, Any]:
+    """One file's line of `--json`; `rtfx` counts the time at work, not the pauses of realtime."""
+    from dataclasses import asdict
+
+    from quantkit.stream import paced, read_blocks
+
+    rate = transcriber.settings.sample_rate
+    stream = transcriber.stream()
+    blocks = read_blocks(path, rate, 0.1 if realtime else 1.0)
+    busy = 0.0
+    for block in paced(blocks, rate) if realtime else blocks:
+        began = time.perf_counter()
+        if stream.push(block):
+            partial.show(stream.text)
+        busy += time.perf_counter() - began
+    began = time.perf_counter()
+    stream.flush()
+    busy += time.perf_counter() - began
+    return {
+        "file": str(path),
+        "duration_s": stream.duration_s,
+        "text": stream.text,
+        "tokens": [asdict(token) for token in transcriber.timed(stream.tokens)],
+        "rtfx": stream.duration_s / busy,
+    }
+
+
+def _explain(error: QuantkitError | OSError | ModuleNotFoundError) -> int:
+    """Print an expected failure and return its exit code."""
+    if isinstance(error, ModuleNotFoundError) and not isinstance(error, QuantkitError):
+        name = (error.name or "").partition(".")[0]
+        extras = [extra for extra, names in _EXTRAS.items() if name in names.split()]
+        if not extras:
+            raise error
+        error = MissingExtraError(name, extras[0])
+    _complain(str(error))
+    return error.exit_code if isinstance(error, QuantkitError) else InputError.exit_code
+
+
+def _complain(message: str) -> None:
+    print(f"quantkit: {message}", file=sys.stderr, flush=True)
+
+
+def _report_bug(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+    _complain(f"internal error: {kind.__name__}: {error}. Run again with --debug and report it")
+    raise SystemExit(_BUG)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every room shares: errors, files and progress. Imports nothing of quantkit."""

@@ -1,0 +1,34 @@
+"""The errors a user can cause or meet. The command line prints their text and exits with their code."""
+
+from __future__ import annotations
+
+
+class QuantkitError(Exception):
+    """Base of every expected failure.
+
+    The message names the file, the line or key, what was found, what is accepted and what to do.
+    """
+
+    exit_code = 2
+
+
+class InputError(QuantkitError, ValueError):
+    """A recipe, checkpoint, audio file or artifact is wrong (exit code 2)."""
+
+
+class GateError(QuantkitError):
+    """A measured value missed its gate; the artifact and the report were still written (exit 1)."""
+
+    exit_code = 1
+
+
+class MissingExtraError(QuantkitError, ImportError):
+    """A package of an optional extra is not installed (exit code 3)."""
+
+    exit_code = 3
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package!r} is not installed. It comes with the {extra!r} extra: "
+            f"pip install 'quantkit[{extra}]'"
+        )

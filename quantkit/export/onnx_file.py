@@ -1,0 +1,82 @@
+"""Trace a module into an ONNX file that says nothing about the machine that wrote it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+OPSET = 21
+# Weights at least this large leave the protobuf, which must stay under 2 GB.
+EXTERNAL_BYTES = 1024
+
+
+def export_module(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    path: Path,
+    dynamic_shapes: tuple[Any, ...] | None = None,
+) -> None:
+    """Write `module` as `path`, large weights beside it as `path` + ".data".
+
+    Args:
+        inputs: example inputs, nested lists of tensors allowed.
+        input_names: one name per tensor of the flattened inputs, likewise `output_names`.
+    """
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module,
+            inputs,
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_shapes=dynamic_shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    strip_origin(program.model)
+    ir.save(
+        program.model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES
+    )
+
+
+def strip_origin(model: ir.Model) -> None:
+    """Drop source paths and stack traces, which differ from machine to machine."""
+    model.metadata_props.clear()
+    model.doc_string = None
+    for graph in [model.graph, *model.functions.values()]:
+        graph.metadata_props.clear()
+        for value in [*graph.inputs, *graph.outputs, *getattr(graph, "initializers", {}).values()]:
+            value.metadata_props.clear()
+            value.doc_string = None
+        for node in graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                value.metadata_props.clear()
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """The exporter prints and logs its progress; a stage draws its own."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

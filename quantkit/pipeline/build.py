@@ -1,0 +1,159 @@
+"""A recipe into an artifact, or into the plan of one."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+import quantkit
+from quantkit.bundle.manifest import MANIFEST, load_manifest
+from quantkit.core.errors import InputError
+from quantkit.core.files import complete_directory, leftovers, sha256_json
+from quantkit.core.speech import read_manifest
+from quantkit.pipeline.chain import chain, model_stage
+from quantkit.pipeline.checkpoint import Checkpoint, find_checkpoint
+from quantkit.pipeline.engine import Row, Stage, keys, plan, run
+from quantkit.pipeline.gates import GateResult, evaluate
+from quantkit.pipeline.key import StageKey, code_digest, differences
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.store import Entry, Store
+from quantkit.recipe import Recipe, parse_source
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished artifact: where it is, its parity and what the gates say about it."""
+
+    artifact: Path
+    manifest: Mapping[str, Any]
+    gates: list[GateResult]
+
+
+def plan_build(recipe: Recipe, out: Path, store: Store, *, force: bool = False) -> list[Row]:
+    """What `build` would do, without doing it."""
+    _check(recipe, out)
+    stages = chain(recipe, find_checkpoint(parse_source(recipe.model.source)))
+    rows = plan(stages, store, recipe.name, force=force)
+    key = _bundle_key(recipe, stages)
+    why = "forced" if force else _why(out, key)
+    return [*rows, Row("bundle", key, cached=not why, why=why)]
+
+
+def build(
+    recipe: Recipe, out: Path, store: Store, progress: StageProgress, *, force: bool = False
+) -> Built:
+    """Run the recipe's stages and write the artifact directory `out`.
+
+    Raises:
+        InputError: something that the recipe names is missing or wrong, or `out` holds other files.
+    """
+    _check(recipe, out)
+    checkpoint = find_checkpoint(parse_source(recipe.model.source))
+    stages = chain(recipe, checkpoint)
+    done = run(stages, store, recipe.name, progress, force=force)
+    key = _bundle_key(recipe, stages)
+    with _locked(store, out):
+        if force or _why(out, key):
+            with progress.stage("bundle"), complete_directory(out) as temporary:
+                _bundle(recipe, checkpoint, stages, done, key, temporary)
+        else:
+            progress.cached("bundle")
+    manifest = load_manifest(out)
+    return Built(out, manifest, evaluate(recipe.verify.gates, manifest["parity"]))
+
+
+def _check(recipe: Recipe, out: Path) -> None:
+    """Everything that can be refused before the long work."""
+    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+        raise InputError(
+            f"--out {out}: exists and is no artifact of quantkit, accepted: a new or empty "
+            "directory, or an artifact to replace"
+        )
+    utterances = read_manifest(Path(recipe.verify.manifest))
+    if recipe.verify.gates.wer_difference is not None and all(
+        utterance.text is None for utterance in utterances
+    ):
+        raise InputError(
+            f"{recipe.verify.manifest}: no utterance has a text, which the gate wer_difference of "
+            f"recipe {recipe.name!r} needs; add texts or remove the gate"
+        )
+
+
+def _bundle_key(recipe: Recipe, stages: list[Stage]) -> StageKey:
+    inputs = {name: key.digest for name, key in keys(stages).items()}
+    used = {name: inputs[name] for name in (model_stage(recipe), "verify")}
+    version = f"1+{code_digest(['bundle'])}"
+    return StageKey("bundle", version, recipe.canonical(), used, _versions(stages))
+
+
+def _versions(stages: list[Stage]) -> dict[str, str]:
+    libraries = {name: version for stage in stages for name, version in stage.libraries.items()}
+    own = {"quantkit": quantkit.__version__, "python": platform.python_version()}
+    return own | dict(sorted(libraries.items()))
+
+
+def _why(out: Path, key: StageKey) -> str:
+    """Why the artifact has to be written; empty if it is there already."""
+    if not (out / MANIFEST).is_file():
+        return "never run"
+    manifest = load_manifest(out)
+    for name, facts in manifest["files"].items():
+        if not (out / name).is_file() or (out / name).stat().st_size != facts["bytes"]:
+            return f"the artifact's {name} is damaged"
+    if manifest["key"] == key.digest:
+        return ""
+    new = {"settings": dict(key.settings), "libraries": dict(key.libraries)}
+    old = {"settings": manifest["recipe"], "libraries": manifest["versions"]}
+    return "; ".join(differences(new, old)) or "its inputs changed"
+
+
+@contextmanager
+def _locked(store: Store, out: Path) -> Iterator[None]:
+    """Hold the lock of an output directory, and clear what killed runs left beside it."""
+    folder = store.root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"bundle-{sha256_json(str(out.resolve()))}.lock"):
+        for left in leftovers(out):
+            shutil.rmtree(left)
+        yield
+
+
+def _bundle(
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    stages: list[Stage],
+    done: Mapping[str, Entry],
+    key: StageKey,
+    out: Path,
+) -> None:
+    from quantkit.bundle.native import Facts, bundle_native
+
+    model = done[model_stage(recipe)]
+    report = model.directory / "quantize.json"
+    facts = Facts(
+        recipe=recipe.canonical(),
+        source={
+            "name": checkpoint.name,
+            "revision": checkpoint.revision,
+            "sha256": checkpoint.sha256,
+        },
+        versions=_versions(stages),
+        parity=_json(done["verify"].directory / "parity.json"),
+        graphs=_json(report)["graphs"] if recipe.quantize is not None else None,
+        key=key.digest,
+    )
+    digests = {name: file["sha256"] for name, file in model.files.items()}
+    bundle_native(model.directory, out, facts, digests)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value

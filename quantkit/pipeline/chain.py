@@ -1,0 +1,135 @@
+"""The stages of a recipe: what each does, and what its result depends on.
+
+The rooms are imported when a stage runs, so that a plan does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quantkit.core.progress import Progress
+from quantkit.core.speech import manifest_digest
+from quantkit.pipeline.checkpoint import Checkpoint
+from quantkit.pipeline.engine import Stage, Work
+from quantkit.pipeline.key import code_digest, library_versions
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.recipe import Recipe
+
+_NEMO = ("torch", "nemo_toolkit")
+_GRAPHS = ("onnx", "onnx-ir", "onnxscript")
+_NUMBERS = ("numpy", "onnxruntime")
+
+
+def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
+    """Export, fuse, calibrate and quantize where the recipe asks for them, verify.
+
+    Raises:
+        InputError: a speech manifest is wrong.
+        MissingExtraError: a library of the `build` extra is not installed.
+    """
+    weights = {"checkpoint": checkpoint.sha256}
+    stages = [
+        Stage(
+            "export",
+            _version(1, "export"),
+            _export(checkpoint.path, recipe.model.chunk_ms),
+            settings={"chunk_ms": recipe.model.chunk_ms},
+            files=weights,
+            libraries=library_versions([*_NEMO, *_GRAPHS]),
+        ),
+        Stage(
+            "fuse",
+            _version(1, "fuse"),
+            _fuse,
+            upstream=("export",),
+            libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+        ),
+    ]
+    if recipe.calibrate is not None and recipe.needs_calibration():
+        stages.append(_calibrate_stage(Path(recipe.calibrate.manifest)))
+    if recipe.quantize is not None:
+        inputs = ("fuse", "calibrate") if recipe.needs_calibration() else ("fuse",)
+        stages.append(
+            Stage(
+                "quantize",
+                _version(1, "quantize"),
+                _quantize(recipe.quantize),
+                settings=recipe.quantize.model_dump(mode="json"),
+                upstream=inputs,
+                libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+            )
+        )
+    speech = Path(recipe.verify.manifest)
+    model = model_stage(recipe)
+    stages.append(
+        Stage(
+            "verify",
+            _version(1, "verify", "reference", "stream"),
+            _verify(model, checkpoint.path, speech),
+            upstream=(model,),
+            files=weights | {"speech": manifest_digest(speech)},
+            libraries=library_versions([*_NEMO, *_NUMBERS]),
+        )
+    )
+    return stages
+
+
+def model_stage(recipe: Recipe) -> str:
+    """The stage whose graphs go into the artifact."""
+    return "fuse" if recipe.quantize is None else "quantize"
+
+
+def _version(number: int, *rooms: str) -> str:
+    return f"{number}+{code_digest(rooms)}"
+
+
+def _calibrate_stage(manifest: Path) -> Stage:
+    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.calibrate import calibrate
+
+        calibrate(upstream["fuse"], manifest, out, progress)
+
+    return Stage(
+        "calibrate",
+        _version(1, "calibrate", "stream"),
+        work,
+        upstream=("fuse",),
+        files={"speech": manifest_digest(manifest)},
+        libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+    )
+
+
+def _export(checkpoint: Path, chunk_ms: int) -> Work:
+    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.export import export_checkpoint
+
+        export_checkpoint(checkpoint, chunk_ms, out, progress)
+
+    return work
+
+
+def _fuse(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    from quantkit.fuse import fuse_model
+
+    fuse_model(upstream["export"], out, progress)
+
+
+def _quantize(settings: QuantizeSettings) -> Work:
+    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.quantize import quantize_model
+
+        importance = upstream.get("calibrate")
+        file = importance / "importance.npz" if importance else None
+        quantize_model(upstream["fuse"], file, settings, out, progress)
+
+    return work
+
+
+def _verify(model: str, checkpoint: Path, speech: Path) -> Work:
+    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.verify import verify_model
+
+        verify_model(upstream[model], checkpoint, speech, out, progress)
+
+    return work

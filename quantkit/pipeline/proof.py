@@ -1,0 +1,65 @@
+"""Verify a finished artifact again, on other speech or another machine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
+from quantkit.core.errors import InputError
+from quantkit.core.progress import Progress
+from quantkit.pipeline.checkpoint import find_checkpoint
+from quantkit.pipeline.gates import GateResult, evaluate
+from quantkit.recipe.document import Document
+from quantkit.recipe.load import validated
+from quantkit.recipe.model import Recipe
+from quantkit.recipe.source import FileSource, parse_source
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The content of parity.json, and what the artifact's gates say about it."""
+
+    parity: Mapping[str, Any]
+    gates: list[GateResult]
+
+
+def verify_artifact(
+    artifact: Path, speech: Path | None, checkpoint: Path | None, progress: Progress
+) -> Proof:
+    """Compare an artifact with the checkpoint that it was made from.
+
+    Args:
+        artifact: its directory; every file is checked against the manifest first.
+        speech: a speech manifest; None takes the recipe's.
+        checkpoint: where the .nemo file is; None finds it as the recipe says.
+        progress: draws it.
+
+    Raises:
+        InputError: the artifact is damaged, or the checkpoint is another one.
+    """
+    manifest = load_manifest(artifact)
+    check_files(artifact, manifest)
+    stored = Document(f"{artifact / MANIFEST}: recipe", manifest["recipe"], {})
+    recipe = validated(TypeAdapter(Recipe), stored)
+    source = FileSource(checkpoint) if checkpoint else parse_source(recipe.model.source)
+    found = find_checkpoint(source)
+    wanted = manifest["source"]["sha256"]
+    if found.sha256 != wanted:
+        raise InputError(
+            f"{found.path}: found a checkpoint with sha256 {found.sha256[:12]}, accepted: the one "
+            f"that {artifact} was made from, {wanted[:12]}; give it by --source"
+        )
+    from quantkit.verify import verify_model
+
+    speech = speech or Path(recipe.verify.manifest)
+    with tempfile.TemporaryDirectory() as folder:
+        verify_model(artifact, found.path, speech, Path(folder), progress)
+        parity = json.loads((Path(folder) / "parity.json").read_text(encoding="utf-8"))
+    return Proof(parity, evaluate(recipe.verify.gates, parity))

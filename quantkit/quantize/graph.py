@@ -1,0 +1,83 @@
+"""Replace the weight multiplications of an ONNX graph by MatMulNBits."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from quantkit.quantize.matrices import WeightMatrix
+from quantkit.quantize.packing import PackedMatrix
+
+DOMAIN = "com.microsoft"
+
+
+def replace_matrix(
+    model: ir.Model, matrix: WeightMatrix, packed: PackedMatrix, accuracy_level: int
+) -> None:
+    """Let every node that multiplies with a matrix use its packed form, stored once.
+
+    The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so that
+    results differ in the last bits from product + bias. The float constant goes when nothing else
+    uses it.
+
+    Args:
+        model: changed in place.
+        matrix: one of find_matrices(model).
+        packed: its quantized form.
+        accuracy_level: attribute of MatMulNBits; 0 leaves it out.
+    """
+    model.graph.opset_imports.setdefault(DOMAIN, 1)
+    inputs = _register(model.graph, matrix, packed)
+    attributes = {
+        "K": packed.rows,
+        "N": packed.columns,
+        "bits": packed.bits,
+        "block_size": packed.block_size,
+    }
+    if accuracy_level:
+        attributes["accuracy_level"] = accuracy_level
+    for node in matrix.nodes:
+        product = ir.node(
+            "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=DOMAIN, name=node.name
+        )
+        _replace_node(node, product)
+    _drop_unused(matrix.value)
+
+
+def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> list[ir.Value]:
+    """Make the packed arrays initializers, named after the matrix."""
+    base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
+    arrays = {f"{base}_q{packed.bits}": packed.codes, f"{base}_scales": packed.scales}
+    if packed.zero_points is not None:
+        arrays[f"{base}_zero_points"] = packed.zero_points
+    values = []
+    for name, array in arrays.items():
+        tensor = ir.tensor(array, name=name)
+        value = ir.Value(
+            name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+        )
+        graph.register_initializer(value)
+        values.append(value)
+    return values
+
+
+def _replace_node(node: ir.Node, product: ir.Node) -> None:
+    graph = node.graph
+    assert graph is not None
+    new = [product]
+    if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
+        product.outputs[0].name = f"{node.outputs[0].name}_product"
+        new.append(
+            ir.node("Add", [product.outputs[0], node.inputs[2]], name=f"{node.name or 'Gemm'}_bias")
+        )
+    ir.convenience.replace_nodes_and_values(graph, node, [node], new, node.outputs, new[-1].outputs)
+
+
+def _drop_unused(value: ir.Value) -> None:
+    if value.uses() or value.is_graph_output():
+        return
+    producer = value.producer()
+    if producer is not None:
+        assert producer.graph is not None
+        producer.graph.remove(producer, safe=True)
+    elif value.graph is not None and value.name is not None:
+        del value.graph.initializers[value.name]

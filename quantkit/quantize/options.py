@@ -1,0 +1,66 @@
+"""What every quantization scheme lets the recipe say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+
+Bits = Literal[4, 8]
+BlockSize = Literal[16, 32, 64, 128, 256]
+# 0 leaves the choice to the runtime (float32 compute), 1 asks for float32, 4 allows int8 activations.
+AccuracyLevel = Literal[0, 1, 4]
+
+
+class Rule(BaseModel):
+    """Another width for the tensors that a glob matches; the first rule that matches counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str = Field(min_length=1, description="glob on graph/tensor, for example encoder/*")
+    bits: Bits | None = None
+    block_size: BlockSize | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.bits is None and self.block_size is None:
+            raise ValueError("a rule has to set bits or block_size")
+        return self
+
+
+class SchemeSettings(BaseModel, ABC):
+    """Settings that all schemes share. A subclass is one algorithm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bits: Bits = 4
+    block_size: BlockSize = 32
+    accuracy_level: AccuracyLevel = 4
+    exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether the algorithm wants the activation statistics of the calibration stage."""
+        return False
+
+    def following(self, rule: Rule) -> Self:
+        """These settings with the widths of a rule."""
+        widths = {"bits": rule.bits, "block_size": rule.block_size}
+        return self.model_copy(update={k: v for k, v in widths.items() if v is not None})
+
+    @abstractmethod
+    def quantize(
+        self, weight: FloatArray, activations: NDArray[np.float64] | None
+    ) -> QuantizedMatrix:
+        """Quantize one matrix.
+
+        Args:
+            weight: float32 [K, N], finite, C-contiguous.
+            activations: mean squared input of each row, float64 [K]; given if needs_activations.
+        """

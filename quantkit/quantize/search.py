@@ -1,0 +1,238 @@
+"""Compiled search of k-quant (see kquant.py for what it minimises)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from quantkit.quantize.compiled import parallel, serial
+from quantkit.quantize.loops import (
+    CURVE,
+    ERROR,
+    LANES,
+    SCALE,
+    SLOPE,
+    ZERO,
+    Lanes,
+    asymmetric_grid,
+    extremes,
+    load,
+    measure,
+    mirrored,
+    set_grid,
+    store,
+    symmetric_grid,
+)
+
+NONE, WEIGHT, GIVEN = range(3)
+
+# Rows of the best grids so far.
+BEST_SCALE, BEST_ZERO, BEST_ERROR = range(3)
+
+
+@serial
+def weigh(x: Lanes, importance: NDArray[np.float64], kind: int, first: int, a: Lanes) -> None:
+    """Importance of each weight of a tile: 1, or block RMS + |w|, or as given per row."""
+    size = x.shape[0]
+    if kind == WEIGHT:
+        for lane in range(LANES):
+            a[0, lane] = 0.0
+        for j in range(size):
+            for lane in range(LANES):
+                a[0, lane] += x[j, lane] * x[j, lane]
+        for lane in range(LANES):
+            rms = math.sqrt(a[0, lane] / size)
+            for j in range(size):
+                a[j, lane] = rms + abs(x[j, lane])
+        return
+    for j in range(size):
+        row = 1.0
+        if kind == GIVEN:
+            row = importance[first + j] if first + j < importance.shape[0] else 0.0
+        for lane in range(LANES):
+            a[j, lane] = row
+
+
+@serial
+def normalise(x: Lanes, a: Lanes, unit: Lanes, x_search: Lanes, a_search: Lanes) -> None:
+    """Float32 copies for the search, each lane scaled to the order of 1.
+
+    The weights are scaled by a power of two, `unit`, so that denormal and huge blocks search like any
+    other; importance by its largest value, and lifted a little off zero so that a weight that
+    calibration never saw is not thrown to the far end of the grid.
+    """
+    for lane in range(LANES):
+        largest = 0.0
+        heaviest = 0.0
+        for j in range(x.shape[0]):
+            largest = max(largest, abs(x[j, lane]))
+            heaviest = max(heaviest, a[j, lane])
+        unit[lane] = math.ldexp(1.0, math.frexp(largest)[1])
+        down = 1.0 / unit[lane]
+        factor = 1.0 / heaviest if heaviest > 0.0 else 0.0
+        for j in range(x.shape[0]):
+            x_search[j, lane] = x[j, lane] * down
+            a_search[j, lane] = a[j, lane] * factor + 1e-5
+
+
+@serial
+def keep_refitted(state: Lanes, best: Lanes, limits: Lanes) -> None:
+    """Keep each lane's grid, with the scale that suits its codes best, where that is better."""
+    for lane in range(LANES):
+        curve = state[CURVE * LANES + lane]
+        slope = state[SLOPE * LANES + lane]
+        step = slope / curve if curve > limits[0] else limits[0]
+        scale = state[SCALE * LANES + lane] + step
+        error = state[ERROR * LANES + lane] - slope * step
+        if error < best[BEST_ERROR * LANES + lane] and scale > limits[0]:
+            best[BEST_SCALE * LANES + lane] = scale
+            best[BEST_ZERO * LANES + lane] = state[ZERO * LANES + lane]
+            best[BEST_ERROR * LANES + lane] = error
+
+
+@serial
+def keep_stored(state: Lanes, best: Lanes) -> None:
+    """Keep each lane's grid as it stands where it is better."""
+    for lane in range(LANES):
+        if state[ERROR * LANES + lane] < best[BEST_ERROR * LANES + lane]:
+            best[BEST_SCALE * LANES + lane] = state[SCALE * LANES + lane]
+            best[BEST_ZERO * LANES + lane] = state[ZERO * LANES + lane]
+            best[BEST_ERROR * LANES + lane] = state[ERROR * LANES + lane]
+
+
+@serial
+def search_grids(
+    x: Lanes,
+    a: Lanes,
+    lowest: Lanes,
+    highest: Lanes,
+    unit: Lanes,
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    state: Lanes,
+    best: Lanes,
+    limits: Lanes,
+) -> None:
+    """Try every clip factor with every zero point in float32, then round and refit the best."""
+    low, top = limits[0], limits[1]
+    scales = np.empty(LANES, x.dtype)
+    zeros = np.empty(LANES, x.dtype)
+    for lane in range(LANES):
+        scale, zero = asymmetric_grid(
+            lowest[lane] / unit[lane], highest[lane] / unit[lane], np.int64(top)
+        )
+        scales[lane] = scale
+        zeros[lane] = zero
+        best[BEST_ERROR * LANES + lane] = np.inf
+        best[BEST_SCALE * LANES + lane] = scale
+        best[BEST_ZERO * LANES + lane] = zero
+    for clip in clips:
+        for offset in offsets:
+            for lane in range(LANES):
+                zero32 = zeros[lane] + offset
+                zero32 = zero32 if zero32 > low else low
+                set_grid(state, lane, scales[lane] * clip, zero32 if zero32 < top else top)
+            measure(x, a, state, limits)
+            keep_refitted(state, best, limits)
+    for _ in range(rounds):
+        for lane in range(LANES):
+            set_grid(state, lane, best[BEST_SCALE * LANES + lane], best[BEST_ZERO * LANES + lane])
+        measure(x, a, state, limits)
+        keep_refitted(state, best, limits)
+
+
+@serial
+def choose_stored(
+    x: Lanes,
+    a: Lanes,
+    lowest: Lanes,
+    highest: Lanes,
+    found: Lanes,
+    unit: Lanes,
+    state: Lanes,
+    best: Lanes,
+    limits: Lanes,
+) -> None:
+    """Score in float64 what would be stored: the grid found, refitted, and both round-to-nearest.
+
+    Leaves the winner of each lane in `state`.
+    """
+    top = np.int64(limits[1])
+    best[:] = np.inf
+    for lane in range(LANES):
+        scale = np.float64(np.float32(found[BEST_SCALE * LANES + lane] * unit[lane]))
+        set_grid(state, lane, scale, found[BEST_ZERO * LANES + lane])
+    measure(x, a, state, limits)
+    keep_stored(state, best)
+    for lane in range(LANES):
+        curve = state[CURVE * LANES + lane]
+        step = state[SLOPE * LANES + lane] / curve if curve > 0.0 else 0.0
+        scale = np.float64(np.float32(state[SCALE * LANES + lane] + step))
+        set_grid(state, lane, scale, state[ZERO * LANES + lane])
+    measure(x, a, state, limits)
+    keep_stored(state, best)
+    for lane in range(LANES):
+        scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
+        set_grid(state, lane, scale, zero)
+    measure(x, a, state, limits)
+    keep_stored(state, best)
+    for lane in range(LANES):
+        scale, zero = symmetric_grid(lowest[lane], highest[lane], top)
+        scale, zero = mirrored(scale, zero, top)
+        set_grid(state, lane, scale, zero)
+    measure(x, a, state, limits)
+    keep_stored(state, best)
+    for lane in range(LANES):
+        set_grid(state, lane, best[BEST_SCALE * LANES + lane], best[BEST_ZERO * LANES + lane])
+
+
+@parallel
+def search(
+    weight: NDArray[np.float32],
+    importance: NDArray[np.float64],
+    kind: int,
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    top: int,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+) -> None:
+    """Quantize weight [K, N] into codes [N, blocks, size], scales and zero points [N, blocks].
+
+    `kind` says what importance is: NONE, WEIGHT (block RMS + |w|) or GIVEN (one number per row, [K]).
+    """
+    blocks, size = codes.shape[1], codes.shape[2]
+    tiles = math.ceil(weight.shape[1] / LANES)
+    for index in prange(tiles * blocks):
+        column, block = index // blocks * LANES, index % blocks
+        x = np.empty((size, LANES), np.float64)
+        a = np.empty((size, LANES), np.float64)
+        lowest = np.empty(LANES, np.float64)
+        highest = np.empty(LANES, np.float64)
+        unit = np.empty(LANES, np.float64)
+        load(weight, block * size, column, x)
+        extremes(x, lowest, highest)
+        weigh(x, importance, kind, block * size, a)
+
+        x_search = np.empty((size, LANES), np.float32)
+        a_search = np.empty((size, LANES), np.float32)
+        state_search = np.zeros(6 * LANES, np.float32)
+        best_search = np.zeros(3 * LANES, np.float32)
+        normalise(x, a, unit, x_search, a_search)
+        limits_search = np.array([0.0, top], np.float32)
+        search_grids(
+            x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
+            state_search, best_search, limits_search,
+        )  # fmt: skip
+
+        state = np.zeros(6 * LANES, np.float64)
+        best = np.empty(3 * LANES, np.float64)
+        limits = np.array([0.0, top], np.float64)
+        choose_stored(x, a, lowest, highest, best_search, unit, state, best, limits)
+        store(x, state, limits, block, column, codes, scales, zero_points)

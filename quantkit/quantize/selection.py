@@ -1,0 +1,56 @@
+"""Which tensor is quantized how: globs of the recipe on graph/tensor names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from quantkit.core.errors import InputError
+from quantkit.quantize.options import SchemeSettings
+
+S = TypeVar("S", bound=SchemeSettings)
+
+_SHOWN = 5
+
+
+def select(names: Sequence[str], settings: S) -> Mapping[str, S | None]:
+    """Settings of each tensor, None for one that stays float32.
+
+    `exclude` wins over `rules`; of the rules the first that matches counts.
+
+    Args:
+        names: every quantizable tensor as "graph/tensor".
+        settings: what the recipe says.
+
+    Raises:
+        InputError: a glob matches no name at all. One that matches only names which another glob took
+            first is fine.
+    """
+    for index, glob in enumerate(settings.exclude):
+        _require_match(glob, names, f"quantize.exclude[{index}]")
+    for index, rule in enumerate(settings.rules):
+        _require_match(rule.match, names, f"quantize.rules[{index}].match")
+    return {name: _choose(name, settings) for name in names}
+
+
+def _choose(name: str, settings: S) -> S | None:
+    if any(fnmatchcase(name, glob) for glob in settings.exclude):
+        return None
+    for rule in settings.rules:
+        if fnmatchcase(name, rule.match):
+            return settings.following(rule)
+    return settings
+
+
+def _require_match(glob: str, names: Sequence[str], key: str) -> None:
+    if any(fnmatchcase(name, glob) for name in names):
+        return
+    plain = glob.replace("*", "").replace("?", "")
+    nearest = difflib.get_close_matches(plain, names, n=_SHOWN, cutoff=0.0)
+    raise InputError(
+        f"{key}: {glob!r} matches none of the {len(names)} quantizable tensors. "
+        f"Nearest: {', '.join(nearest) or 'there is none'}. "
+        "A glob is compared with the whole of graph/tensor, case included; * matches any text."
+    )

@@ -1,0 +1,32 @@
+"""The `quantize` section of a recipe: one settings class per scheme, told apart by `scheme`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from quantkit.core.errors import InputError
+from quantkit.quantize.kquant import KQuantSettings
+from quantkit.quantize.rtn import RtnSettings
+
+QuantizeSettings = Annotated[RtnSettings | KQuantSettings, Field(discriminator="scheme")]
+
+_ADAPTER: TypeAdapter[RtnSettings | KQuantSettings] = TypeAdapter(QuantizeSettings)
+
+
+def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings:
+    """Read settings from plain values, as the command line has them.
+
+    Raises:
+        InputError: a key is unknown or a value is not accepted; the message has one line per problem.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (found {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise InputError("quantization settings:\n  " + "\n  ".join(problems)) from error

@@ -1,0 +1,110 @@
+"""Recipe files into typed recipes; every problem of a file is told at once, with its line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from quantkit.core.errors import InputError
+from quantkit.recipe.accepted import keys_of, schema_at, words
+from quantkit.recipe.document import Document, KeyPath, describe, dotted, read_document
+from quantkit.recipe.model import Recipe
+
+T = TypeVar("T")
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read and check a recipe, after applying `KEY=VALUE` overrides.
+
+    Raises:
+        InputError: one line for each problem: where, which key, what was found, what is accepted.
+    """
+    document = read_document(path, overrides)
+    recipe = validated(TypeAdapter(Recipe), document)
+    _fail(f"{document.place(at)}: {dotted(at)}: {what}" for at, what in _combinations(recipe))
+    return recipe
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of recipes, for editors."""
+    title = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return title | TypeAdapter(Recipe).json_schema(by_alias=True)
+
+
+def validated(adapter: TypeAdapter[T], document: Document) -> T:
+    """The document's data as the adapter's type.
+
+    Raises:
+        InputError: one line for each problem.
+    """
+    try:
+        # By way of JSON: there lists are tuples too, while texts still are no numbers.
+        return adapter.validate_json(json.dumps(document.data, default=str), strict=True)
+    except ValidationError as error:
+        schema = adapter.json_schema(by_alias=True)
+        problems = error.errors(include_url=False)
+        _fail(_line(document, schema, problem) for problem in problems)
+        raise
+
+
+def _fail(problems: Iterable[str]) -> None:
+    lines = list(dict.fromkeys(problems))
+    if lines:
+        raise InputError("\n".join(lines))
+
+
+def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) -> str:
+    path, value = _locate(document.data, problem)
+    where = f"{document.place(path)}: {dotted(path) or 'the recipe'}"
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        keys = keys_of(schema_at(schema, document.data, path[:-1]))
+        near = difflib.get_close_matches(str(path[-1]), keys, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"{where}: unknown key; accepted: {', '.join(keys)}.{hint}"
+    if kind in {"value_error", "assertion_error"}:
+        return f"{where}: {problem['ctx']['error']}"
+    # The tag of a union is accepted or not by the union, which is one level up.
+    level = path[:-1] if kind == "union_tag_invalid" else path
+    accepted = words(schema_at(schema, document.data, level)) or problem["msg"]
+    if kind == "missing":
+        return f"{where}: missing; accepted: {accepted}"
+    return f"{where}: found {describe(value)}, accepted: {accepted}"
+
+
+def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
+    """The key path of a problem and the value there, without the tags of unions in between."""
+    path: list[str | int] = []
+    for part in problem["loc"]:
+        if isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif isinstance(data, dict) and part in data:
+            data = data[part]
+        elif problem["type"] == "missing" and part == problem["loc"][-1]:
+            data = None
+        else:
+            continue
+        path.append(part)
+    if problem["type"] == "union_tag_invalid":
+        tag = problem["ctx"]["discriminator"].strip("'")
+        return (*path, tag), data[tag]
+    return tuple(path), data
+
+
+def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:
+    """Keys that are right alone and wrong together."""
+    if recipe.needs_calibration() and recipe.calibrate is None:
+        yield (
+            ("quantize", "importance"),
+            "found 'activation' without the speech it needs; add calibrate: {manifest: FILE}, or "
+            "use 'weight' or 'none'",
+        )
+    if not recipe.verify.gates.model_dump(exclude_none=True):
+        keys = ", ".join(type(recipe.verify.gates).model_fields)
+        yield ("verify", "gates"), f"found no gate, accepted: at least one of {keys}"

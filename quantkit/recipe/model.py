@@ -1,0 +1,79 @@
+"""The recipe as typed data. Its JSON Schema is what `quantkit schema` prints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.recipe.source import parse_source
+
+
+class Strict(BaseModel):
+    """Unknown keys and converted types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class ModelSettings(Strict):
+    """Which checkpoint, at which latency."""
+
+    source: str = Field(
+        description="'demo', a .nemo file, or hf://ORGANISATION/NAME@REVISION", examples=["demo"]
+    )
+    chunk_ms: Annotated[int, Field(gt=0, multiple_of=10)] = Field(
+        560, description="milliseconds of audio per step; one that the checkpoint was trained with"
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _known_form(cls, text: str) -> str:
+        parse_source(text)
+        return text
+
+
+class CalibrateSettings(Strict):
+    """Speech whose activations weigh the quantization errors."""
+
+    manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
+
+
+class Gates(Strict):
+    """What the artifact has to reach against PyTorch; at least one."""
+
+    token_exact_utterances: float | None = Field(
+        None, gt=0, le=1, description="smallest share of utterances with identical tokens"
+    )
+    token_error_rate: float | None = Field(
+        None, ge=0, lt=1, description="largest share of token errors against the reference"
+    )
+    wer_difference: float | None = Field(
+        None, ge=0, lt=1, description="largest rise of the word error rate, absolute"
+    )
+
+
+class VerifySettings(Strict):
+    """How the artifact is proven."""
+
+    manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
+    gates: Gates
+
+
+class Recipe(Strict):
+    """What to build: a checkpoint, how to make it small, and what proves it."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="version of this format")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="names the artifact")
+    model: ModelSettings
+    calibrate: CalibrateSettings | None = None
+    quantize: QuantizeSettings | None = Field(None, description="absent: fp32")
+    verify: VerifySettings
+
+    def canonical(self) -> dict[str, Any]:
+        """The recipe with every default spelled out, as plain data with the keys of the YAML."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def needs_calibration(self) -> bool:
+        """Whether the quantizer weighs errors by measured activations."""
+        return self.quantize is not None and self.quantize.needs_activations

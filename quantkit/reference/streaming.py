@@ -1,0 +1,97 @@
+"""Run a NeMo model through NeMo's own streaming buffer, step and decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from nemo.collections.asr.models import EncDecRNNTBPEModel
+from nemo.collections.asr.parts.utils.streaming_utils import CacheAwareStreamingAudioBuffer
+from numpy.typing import NDArray
+
+from quantkit.core.transducer import greedy_path
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ReferenceUtterance:
+    """What NeMo computed for one utterance."""
+
+    features: Array
+    """[frames, mels]: the features of the whole utterance, as NeMo's buffer streams them."""
+    chunks: list[Array]
+    """Per chunk [frames, d_model]: the encoder's output."""
+    tokens: list[int]
+    token_frames: list[int]
+    """Encoder frame of each token, counted from the start of the utterance."""
+    text: str
+
+
+class NemoStreamer:
+    """Streams utterances through a restored model at one context size.
+
+    The model's attention context is set on construction; nothing else of it is changed.
+    """
+
+    def __init__(self, model: EncDecRNNTBPEModel, left: int, right: int) -> None:
+        self.model = model
+        model.encoder.set_default_att_context_size([left, right])
+
+    @torch.inference_mode()
+    def run(self, samples: Array) -> ReferenceUtterance:
+        """Stream one utterance, samples [n] float32 in -1..1 at the model's rate.
+
+        The loop is the one of NeMo's cache-aware streaming inference script; the two calls inside
+        are those of `conformer_stream_step`, taken apart to see the encoder's output.
+        """
+        encoder = self.model.encoder
+        buffer = CacheAwareStreamingAudioBuffer(self.model)
+        features, _, _ = buffer.append_audio(samples, stream_id=-1)
+        channel, time, length = encoder.get_initial_cache_state(batch_size=1)
+        chunks: list[Array] = []
+        hypotheses = None
+        for step, (chunk, chunk_length) in enumerate(buffer):
+            encoded, encoded_length, channel, time, length = encoder.cache_aware_stream_step(
+                processed_signal=chunk,
+                processed_signal_length=chunk_length,
+                cache_last_channel=channel,
+                cache_last_time=time,
+                cache_last_channel_len=length,
+                keep_all_outputs=buffer.is_buffer_empty(),
+                drop_extra_pre_encoded=0 if step == 0 else encoder.streaming_cfg.drop_extra_pre_encoded,
+            )
+            hypotheses = self.model.decoding.rnnt_decoder_predictions_tensor(
+                encoder_output=encoded,
+                encoded_lengths=encoded_length,
+                return_hypotheses=True,
+                partial_hypotheses=hypotheses,
+            )
+            chunks.append(encoded[0, :, : int(encoded_length)].T.numpy())
+        best = hypotheses[0] if hypotheses else None
+        tokens = [int(token) for token in best.y_sequence] if best is not None else []
+        frames = [int(frame) for frame in best.timestamp] if best is not None else []
+        text = self.model.tokenizer.ids_to_text(tokens)
+        return ReferenceUtterance(features[0].T.numpy(), chunks, tokens, frames, text)
+
+    @torch.inference_mode()
+    def log_probabilities(self, encoded: Array, tokens: list[int], token_frames: list[int]) -> Array:
+        """Teacher-forced log-probabilities of the joint along a greedy path.
+
+        Args:
+            encoded: [frames, d_model] encoder output of the whole utterance.
+            tokens, token_frames: the path: each token is emitted at its frame.
+
+        Returns:
+            [frames + len(tokens), V + 1] float32: one row for every decision of the path, in
+            order: the tokens of a frame, then its blank.
+        """
+        decoder, joint = self.model.decoder, self.model.joint
+        labels = torch.tensor([[decoder.blank_idx, *tokens]])
+        predictions, _ = decoder.predict(labels, None, add_sos=False)
+        rows, states = greedy_path(len(encoded), token_frames)
+        frames = joint.project_encoder(torch.from_numpy(encoded)[rows][:, None])
+        states_projected = joint.project_prednet(predictions[0, states][:, None])
+        logits = joint.joint_after_projection(frames, states_projected)[:, 0, 0]
+        return torch.log_softmax(logits, dim=-1).numpy()

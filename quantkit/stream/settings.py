@@ -1,0 +1,214 @@
+"""What a streaming artifact says about itself in streaming.json, as typed, checked data."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from quantkit.core.errors import InputError
+
+SETTINGS_FILE = "streaming.json"
+SCHEMA = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """The log-mel front end; lengths in samples, frequencies in hertz."""
+
+    n_fft: int
+    window_length: int
+    hop_length: int
+    n_mels: int
+    preemphasis: float
+    log_guard: float
+    f_min: float
+    f_max: float
+
+    @property
+    def samples_before(self) -> int:
+        """Samples of a frame's window that precede its centre (the window is centred in n_fft)."""
+        return self.n_fft // 2 - (self.n_fft - self.window_length) // 2
+
+    @property
+    def samples_after(self) -> int:
+        """Samples that must follow a frame's centre before the frame can be computed."""
+        return self.window_length - self.samples_before
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Sizes of the encoder and of the convolution cache (frames)."""
+
+    dim: int
+    layers: int
+    heads: int
+    conv_cache: int
+
+
+@dataclass(frozen=True)
+class PredictorSettings:
+    """Sizes of the prediction network's LSTM."""
+
+    layers: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class StreamingSettings:
+    """Everything that the runtime needs to know to stream audio through an artifact's graphs.
+
+    Mel frames are counted in `chunk_frames`, `window_frames` and `leading_frames`; encoder frames
+    (`subsampling_factor` mel frames each) in `left_context` and `right_context`.
+    """
+
+    sample_rate: int
+    mel: MelSettings
+    subsampling_factor: int
+    left_context: int
+    right_context: int
+    chunk_frames: int
+    window_frames: int
+    leading_frames: int
+    encoder_frame_s: float
+    chunk_s: float
+    algorithmic_latency_s: float
+    latency_definition: str
+    encoder: EncoderSettings
+    predictor: PredictorSettings
+    vocabulary_size: int
+    blank_id: int
+    max_symbols: int
+
+    @property
+    def chunk_encoder_frames(self) -> int:
+        """Encoder frames that one full chunk yields."""
+        return self.right_context + 1
+
+    @classmethod
+    def load(cls, path: Path) -> StreamingSettings:
+        """Read a streaming.json, or the one of an artifact directory.
+
+        Raises:
+            InputError: the file is missing, is not JSON, is of another kind, lacks a key, or its
+                numbers contradict each other.
+        """
+        path = path / SETTINGS_FILE if path.is_dir() else path
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}). An artifact directory as written by "
+                f"'quantkit build' holds {SETTINGS_FILE}."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: is not UTF-8 text ({error.reason}).") from error
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}:{error.lineno}:{error.colno}: is not JSON ({error.msg}). "
+                f"Export the model again to restore it."
+            ) from error
+        return cls.from_dict(content, path)
+
+    @classmethod
+    def from_dict(cls, content: Any, path: Path = Path(SETTINGS_FILE)) -> StreamingSettings:
+        """Check parsed JSON; `path` is what messages call it. Unknown keys are ignored."""
+        if not isinstance(content, dict) or "schema" not in content:
+            raise InputError(
+                f"{path}: is not a quantkit streaming file: it has no key 'schema'. "
+                f"Found {_outline(content)}."
+            )
+        if content["schema"] != SCHEMA:
+            raise InputError(
+                f"{path}: key 'schema' is {content['schema']!r}; this quantkit reads schema "
+                f"{SCHEMA}. Export the model again with this version."
+            )
+        settings = _build(cls, content, path, "")
+        _check_numbers(settings, path)
+        return settings
+
+
+def _outline(content: Any) -> str:
+    if isinstance(content, dict):
+        return "the keys " + (", ".join(map(repr, list(content)[:8])) or "(none)")
+    return f"a JSON {type(content).__name__}"
+
+
+def _build(cls: type[T], content: Any, path: Path, prefix: str) -> T:
+    """Fill a dataclass from a JSON object, naming the dotted key of whatever does not fit."""
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: key {prefix[:-1]!r} is {content!r}; an object is expected.")
+    types = get_type_hints(cls)
+    names = list(types)
+    missing = [prefix + name for name in names if name not in content]
+    if missing:
+        raise InputError(
+            f"{path}: lacks the key(s) {', '.join(map(repr, missing))}. "
+            f"Export the model again to restore them."
+        )
+    values = {name: _convert(types[name], content[name], path, prefix + name) for name in names}
+    return cls(**values)
+
+
+def _convert(kind: Any, value: Any, path: Path, key: str) -> Any:
+    if is_dataclass(kind):
+        return _build(kind, value, path, f"{key}.")  # type: ignore[arg-type]
+    accepted = (int, float) if kind is float else (kind,)
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise InputError(f"{path}: key {key!r} is {value!r}; a JSON {kind.__name__} is expected.")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{path}: key {key!r} is {value!r}; a finite number is expected.")
+    return kind(value)
+
+
+def _check_numbers(settings: StreamingSettings, path: Path) -> None:
+    """Refuse sizes that are too small and geometry that contradicts itself."""
+    factor, right, mel = settings.subsampling_factor, settings.right_context, settings.mel
+    encoder, predictor = settings.encoder, settings.predictor
+    least = {
+        "sample_rate": (settings.sample_rate, 1),
+        "mel.hop_length": (mel.hop_length, 1),
+        "mel.window_length": (mel.window_length, 1),
+        "mel.n_mels": (mel.n_mels, 1),
+        "subsampling_factor": (factor, 1),
+        "left_context": (settings.left_context, 0),
+        "right_context": (right, 0),
+        "encoder.dim": (encoder.dim, 1),
+        "encoder.layers": (encoder.layers, 1),
+        "encoder.heads": (encoder.heads, 1),
+        "encoder.conv_cache": (encoder.conv_cache, 0),
+        "predictor.layers": (predictor.layers, 1),
+        "predictor.hidden": (predictor.hidden, 1),
+        "vocabulary_size": (settings.vocabulary_size, 1),
+        "max_symbols": (settings.max_symbols, 1),
+    }
+    exact = {
+        "chunk_frames": (settings.chunk_frames, factor * (right + 1)),
+        "leading_frames": (settings.leading_frames, 2 * factor),
+        "window_frames": (settings.window_frames, 2 * factor + factor * right + 1),
+        "blank_id": (settings.blank_id, settings.vocabulary_size),
+        "encoder.dim modulo encoder.heads": (encoder.dim % max(encoder.heads, 1), 0),
+    }
+    wrong = [
+        f"{key} is {n}; at least {low} is accepted" for key, (n, low) in least.items() if n < low
+    ]
+    wrong += [
+        f"{key} is {n}; {only} follows from the other keys"
+        for key, (n, only) in exact.items()
+        if n != only
+    ]
+    if mel.window_length > mel.n_fft:
+        wrong.append(f"mel.window_length is {mel.window_length}; at most mel.n_fft is accepted")
+    if mel.log_guard <= 0:
+        wrong.append(f"mel.log_guard is {mel.log_guard}; more than 0 is accepted")
+    if not 0 <= mel.f_min < mel.f_max <= settings.sample_rate / 2:
+        band = f"{mel.f_min} to {mel.f_max} Hz"
+        wrong.append(f"mel.f_min to mel.f_max is {band}; a band up to half the rate is accepted")
+    if wrong:
+        raise InputError(f"{path}: " + "; ".join(wrong) + ". Export the model again.")

@@ -1,0 +1,181 @@
+"""Streams audio through an artifact: the runtime's front door."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import ArrayLike, NDArray
+
+from quantkit.core.errors import InputError
+from quantkit.stream.audio import read_blocks
+from quantkit.stream.chunks import Chunk, ChunkWindows
+from quantkit.stream.encoder import EncoderStep
+from quantkit.stream.greedy import GreedyDecoder, Token
+from quantkit.stream.mel import LogMel
+from quantkit.stream.sessions import GraphName, check_session, open_session
+from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.stream.tokens import TOKENS_FILE, Vocabulary
+from quantkit.stream.transducer import Prediction, Transducer
+
+
+@dataclass(frozen=True)
+class TimedToken:
+    """A token with its piece and the time in seconds at which its encoder frame starts."""
+
+    id: int
+    piece: str
+    frame: int
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said in a file, and how long the audio and its transcription took (seconds)."""
+
+    text: str
+    tokens: tuple[TimedToken, ...]
+    duration_s: float
+    elapsed_s: float
+
+    @property
+    def rtfx(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.duration_s / self.elapsed_s
+
+
+class Transcriber:
+    """An artifact in memory. Its streams share the sessions and may run in several threads."""
+
+    def __init__(
+        self,
+        settings: StreamingSettings,
+        vocabulary: Vocabulary,
+        encoder: ort.InferenceSession,
+        transducer: Transducer,
+    ) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.encoder = encoder
+        self.transducer = transducer
+
+    @classmethod
+    def load(cls, directory: Path, threads: int | None = None) -> Transcriber:
+        """Open an artifact directory; `threads` None lets ONNX Runtime choose.
+
+        Raises:
+            InputError: a file is missing or damaged, or the files do not belong together.
+        """
+        if not directory.is_dir():
+            raise InputError(
+                f"{directory}: no such artifact directory. 'quantkit build RECIPE' writes one."
+            )
+        settings = StreamingSettings.load(directory / SETTINGS_FILE)
+        vocabulary = Vocabulary.load(directory / TOKENS_FILE)
+        if len(vocabulary.pieces) != settings.vocabulary_size:
+            raise InputError(
+                f"{directory / TOKENS_FILE}: has {len(vocabulary.pieces)} pieces before the blank; "
+                f"{SETTINGS_FILE} says vocabulary_size {settings.vocabulary_size}. "
+                f"Use the files of one build together."
+            )
+
+        def graph(name: GraphName, threads: int | None) -> ort.InferenceSession:
+            path = directory / f"{name}.onnx"
+            session = open_session(path, threads)
+            check_session(session, name, settings, path)
+            return session
+
+        encoder = graph("encoder", threads)
+        # These two are small: more threads would only take cores from the encoder's.
+        transducer = Transducer(graph("predictor", 1), graph("joint", 1), settings)
+        return cls(settings, vocabulary, encoder, transducer)
+
+    def stream(self) -> Stream:
+        """A new stream, independent of all others."""
+        return Stream(self)
+
+    def transcribe(self, path: Path) -> Transcript:
+        """Stream a whole audio file, of any rate and length.
+
+        Raises:
+            InputError: the audio cannot be used; see `quantkit.stream.read_blocks`.
+        """
+        start = time.perf_counter()
+        stream = self.stream()
+        for block in read_blocks(path, self.settings.sample_rate):
+            stream.push(block)
+        stream.flush()
+        return Transcript(
+            stream.text,
+            self.timed(stream.tokens),
+            stream.duration_s,
+            time.perf_counter() - start,
+        )
+
+    def timed(self, tokens: Sequence[Token]) -> tuple[TimedToken, ...]:
+        """Tokens with their pieces and times."""
+        frame_s, pieces = self.settings.encoder_frame_s, self.vocabulary.pieces
+        return tuple(
+            TimedToken(token.id, pieces[token.id], token.frame, round(token.frame * frame_s, 6))
+            for token in tokens
+        )
+
+
+class Stream:
+    """One stream of audio through a transcriber. `flush` ends it."""
+
+    def __init__(self, transcriber: Transcriber) -> None:
+        settings = transcriber.settings
+        self._sample_rate = settings.sample_rate
+        self._vocabulary = transcriber.vocabulary
+        self._mel = LogMel(settings.mel, settings.sample_rate)
+        self._windows = ChunkWindows(settings)
+        self._encoder = EncoderStep(transcriber.encoder)
+        self._decoder: GreedyDecoder[Prediction] = GreedyDecoder(
+            transcriber.transducer, settings.max_symbols
+        )
+        self._samples = 0
+        self._ended = False
+        self.tokens: list[Token] = []
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._vocabulary.text(token.id for token in self.tokens)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio taken so far."""
+        return self._samples / self._sample_rate
+
+    def push(self, samples: ArrayLike) -> list[Token]:
+        """Take mono samples at the artifact's rate, [n] of any n; return the tokens they add.
+
+        Raises:
+            ValueError: the samples are not one-dimensional, or the stream has ended.
+        """
+        if self._ended:
+            raise ValueError("this stream was flushed; open another with Transcriber.stream()")
+        audio: NDArray[np.float32] = np.asarray(samples, dtype=np.float32)
+        frames = self._mel.push(audio)
+        self._samples += len(audio)
+        return self._decode(self._windows.push(frames))
+
+    def flush(self) -> list[Token]:
+        """End the stream; return the tokens that its last samples add."""
+        if self._ended:
+            return []
+        self._ended = True
+        chunks = self._windows.push(self._mel.flush())
+        return self._decode(chunks + self._windows.flush())
+
+    def _decode(self, chunks: list[Chunk]) -> list[Token]:
+        added: list[Token] = []
+        for chunk in chunks:
+            added += self._decoder.decode(self._encoder.step(chunk))
+        self.tokens += added
+        return added

@@ -1,0 +1,82 @@
+"""What the command line shows: tables of parity, gates and plans, and text while it is decoded."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+
+class PlanRow(Protocol):
+    """A stage of a plan."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def cached(self) -> bool: ...
+    @property
+    def why(self) -> str: ...
+
+
+def plan_line(row: PlanRow) -> str:
+    """`export    run: settings.chunk_ms 560 -> 160`, or `export    cached`."""
+    return f"{row.stage:<10} {'cached' if row.cached else f'run: {row.why}'}"
+
+
+def parity_table(parity: Mapping[str, Any]) -> Table:
+    """The few numbers of a parity report that fit on a screen."""
+    table = Table(title=f"against PyTorch, {parity['utterances']} utterances", title_justify="left")
+    table.add_column("measured")
+    table.add_column("value", justify="right")
+    errors, tokens = parity["token_errors"], parity["reference_tokens"]
+    table.add_row("utterances with the same tokens", f"{parity['token_exact_utterances']:.1%}")
+    table.add_row("token errors", f"{errors} of {tokens} ({errors / max(tokens, 1):.2%})")
+    table.add_row("  at near-ties of PyTorch", str(parity["near_tie_errors"]))
+    table.add_row("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}")
+    divergence = parity.get("kl")
+    if divergence:
+        numbers = (f"{divergence[name]:.2g}" for name in ("mean", "p99", "max"))
+        table.add_row("KL mean, p99, max", ", ".join(numbers))
+    wer = parity.get("wer")
+    if wer:
+        table.add_row("WER PyTorch", f"{wer['reference']:.2%}")
+        table.add_row("WER artifact", f"{wer['candidate']:.2%}")
+    return table
+
+
+def size_line(manifest: Mapping[str, Any]) -> str:
+    """Size and bits per weight of an artifact."""
+    graphs = manifest["graphs"].values()
+    weights = sum(graph["parameters"] for graph in graphs)
+    bits = sum(graph["parameters"] * graph["bits_per_weight"] for graph in graphs)
+    size = manifest["total_bytes"] / 1e6
+    return f"{size:.1f} MB, {weights / 1e6:.1f} M weights, {bits / max(weights, 1):.2f} bits each"
+
+
+class Partial:
+    """The tail of a growing text, rewritten in place; nothing where there is no terminal."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._shown = wanted and sys.stdout.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace what is shown by the last part of the text that fits on one line."""
+        if self._shown:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stdout.write(f"\r\x1b[K{text[-width:]}")
+            sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Leave the line empty for what comes next."""
+        if self._shown:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+
+
+def messages() -> Console:
+    """Where progress and errors go: standard error."""
+    return Console(stderr=True)

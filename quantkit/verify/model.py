@@ -1,0 +1,73 @@
+"""The verify stage: an artifact's graphs against the recorded reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantkit.core.errors import InputError
+from quantkit.core.files import write_json
+from quantkit.core.progress import Progress
+from quantkit.core.speech import Utterance, read_manifest
+from quantkit.stream.audio import read_audio
+from quantkit.stream.transcriber import Transcriber
+from quantkit.verify import candidate
+from quantkit.verify.parity import ParitySummary, UtteranceParity, compare
+from quantkit.verify.words import word_errors
+
+
+def verify_model(
+    model: Path, reference: Path, manifest: Path, out: Path, progress: Progress
+) -> None:
+    """Write parity.json: tokens, frames, encodings, distributions and words against NeMo.
+
+    Args:
+        model: directory of the graphs and streaming.json.
+        reference: what `quantkit.reference.record_reference` wrote for the same speech.
+        manifest: the speech.
+        out: directory for parity.json.
+        progress: draws it.
+
+    Raises:
+        InputError: the graphs cannot be run, or the reference is of other speech.
+    """
+    utterances = read_manifest(manifest)
+    rows = json.loads((reference / "reference.json").read_text(encoding="utf-8"))
+    if [row["audio"] for row in rows] != [utterance.audio.name for utterance in utterances]:
+        raise InputError(f"{reference}: was recorded from other speech than {manifest}")
+    artifact = Transcriber.load(model)
+    summary = ParitySummary("NeMo cache-aware streaming (PyTorch)", model.name)
+    work = zip(utterances, rows, strict=True)
+    for index, (utterance, row) in enumerate(progress.track(work, len(rows), "verify")):
+        with np.load(reference / f"{index:05}.npz") as arrays:
+            parity = _utterance(artifact, utterance, row, dict(arrays))
+        summary.parities.append(parity)
+    write_json(out / "parity.json", summary.as_json())
+
+
+def _utterance(
+    artifact: Transcriber, utterance: Utterance, row: dict[str, Any], arrays: dict[str, Any]
+) -> UtteranceParity:
+    found = candidate.run(artifact, read_audio(utterance.audio, artifact.settings.sample_rate))
+    frames = np.concatenate([arrays["encoded"][:0], *found.chunks])
+    reference_chunks = np.split(arrays["encoded"], np.cumsum(arrays["chunks"])[:-1])
+    words = None
+    if utterance.text is not None:
+        text = artifact.vocabulary.text(token.id for token in found.tokens)
+        expected_errors, total = word_errors(utterance.text, row["text"])
+        words = (expected_errors, word_errors(utterance.text, text)[0], total)
+    try:
+        return compare(
+            list(zip(row["tokens"], row["token_frames"], strict=True)),
+            [(token.id, token.frame) for token in found.tokens],
+            reference_chunks,
+            found.chunks,
+            arrays["log_probabilities"],
+            candidate.log_probabilities(artifact, frames, row["tokens"], row["token_frames"]),
+            words,
+        )
+    except ValueError as error:
+        raise InputError(f"{utterance.audio}: {error}; the graphs are of another model") from error

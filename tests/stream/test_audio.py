@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from numpy.typing import NDArray
+from quantkit.core.errors import InputError
+from quantkit.stream import read_audio, read_blocks
+
+Array = NDArray[np.float32]
+
+
+def noise(samples: int, channels: int = 1) -> Array:
+    random = np.random.default_rng(samples)
+    return (random.normal(size=(samples, channels)) * 0.1).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_any_rate_and_channel_count(tmp_path: Path, rate: int, channels: int) -> None:
+    audio = noise(rate + 321, channels)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, audio, rate, subtype="FLOAT")
+    mono = audio.mean(axis=1)
+    expected = mono if rate == 16_000 else soxr.resample(mono, rate, 16_000)
+    found = read_audio(path)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("block_s", [0.0001, 0.013, 0.5, 60.0])
+def test_blocks_join_to_the_whole(tmp_path: Path, block_s: float) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(20_000, 2), 44_100)
+    blocks = list(read_blocks(path, block_s=block_s))
+    np.testing.assert_array_equal(np.concatenate(blocks), read_audio(path))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW"])
+def test_integer_samples_become_fractions_of_one(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "a.wav"
+    audio = noise(4000)[:, 0]
+    soundfile.write(path, audio, 16_000, subtype=subtype)
+    np.testing.assert_allclose(read_audio(path), audio, atol=0.02)
+
+
+def test_one_sample_is_enough(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(1), 16_000)
+    assert len(read_audio(tmp_path / "a.wav")) == 1
+    soundfile.write(tmp_path / "b.wav", noise(1), 48_000)
+    assert len(read_audio(tmp_path / "b.wav")) <= 1
+
+
+def test_unknown_length_in_a_header_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "piped.wav"
+    soundfile.write(path, noise(5000), 16_000)
+    content = bytearray(path.read_bytes())
+    size = content.index(b"data") + 4
+    content[size : size + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    assert len(read_audio(path)) == 5000
+
+
+@pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "ogg", "mp3"])
+def test_truncated_files_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    soundfile.write(path, noise(80_000), 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=rf"a\.{kind}: is (damaged or )?truncated"):
+        read_audio(path)
+
+
+def test_paths_without_audio_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent.wav: no such audio file"):
+        read_audio(tmp_path / "absent.wav")
+    with pytest.raises(InputError, match="is a directory"):
+        read_audio(tmp_path)
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(InputError, match=r"empty\.wav: is empty \(0 bytes\)"):
+        read_audio(tmp_path / "empty.wav")
+    (tmp_path / "text.wav").write_text("this is not audio\n" * 10)
+    with pytest.raises(InputError, match=r"text\.wav: cannot be read as audio \(.*WAV, FLAC"):
+        read_audio(tmp_path / "text.wav")
+    soundfile.write(tmp_path / "silent.wav", noise(0), 16_000)
+    with pytest.raises(InputError, match="has a header but no samples"):
+        read_audio(tmp_path / "silent.wav")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    audio: Any = noise(40_000, 2)
+    audio[24_000, 1] = value
+    soundfile.write(tmp_path / "a.wav", audio, 16_000, subtype="FLOAT")
+    with pytest.raises(InputError, match=rf"sample 24000 \(at 1\.500 s\) is {value}"):
+        read_audio(tmp_path / "a.wav")
