@@ -18,7 +18,8 @@ from scipy.stats import bootstrap
 
 from demo import config as settings
 
-#: Streams that advance together; they do not influence each other.
+#: Streams that advance together. They do not influence each other, but for one detail of NeMo's:
+#: it drops a final piece of fewer than 8 mel frames unless a longer stream goes on beside it.
 STREAMS = 32
 
 

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 
 from demo.config import HERE
-from demo.text import has_markup, normalize, spell_digits
+from demo.text import normalize, spell_digits
 
 RATE = 16_000
 
@@ -102,7 +102,7 @@ def sentences(config: dict[str, Any], packages: Path) -> Iterator[str]:
     low, high = config["sentences"]["words"]
     for raw in (*_wordnet(packages), *_fortunes(packages, config["sentences"]["fortunes"])):
         text = normalize(raw)
-        if text and not has_markup(raw) and low <= len(text.split()) <= high:
+        if text and low <= len(text.split()) <= high:
             yield raw.strip()
 
 

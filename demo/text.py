@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*'?")
+# Stage directions and symbols, whose spoken form is not what is written.
 _MARKUP = re.compile(r"[<>()\[\]{}@#*_^/\\|~=+%$&]")
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-
-
-def has_markup(text: str) -> bool:
-    """True for stage directions and symbols, whose spoken form is not what is written."""
-    return _MARKUP.search(text) is not None
 
 
 def spell_digits(text: str) -> str | None:
@@ -24,7 +20,7 @@ def spell_digits(text: str) -> str | None:
 def normalize(text: str) -> str | None:
     """The text as the model writes it, or None when it cannot be written so."""
     text = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("`", "'")
-    if has_markup(text) or re.search(r"[^\x00-\x7f]|\d", text):
+    if _MARKUP.search(text) or re.search(r"[^\x00-\x7f]|\d", text):
         return None
     words = (word.strip("'") for word in _WORD.findall(text))
     return " ".join(word for word in words if word) or None

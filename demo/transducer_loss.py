@@ -34,7 +34,7 @@ def transducer_loss(
 
 class _TransducerLoss(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd passes positions
+    def forward(
         ctx: FunctionCtx,
         logits: Tensor,
         targets: Tensor,

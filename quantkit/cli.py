@@ -33,19 +33,15 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-Store = Annotated[Path, Parameter(help="where results of stages are kept and found again")]
-
 
 @app.command
 def build(
     recipe: Path,
     /,
     *,
-    set_: Annotated[
-        tuple[str, ...], Parameter(name="--set", negative="", help="KEY=VALUE over the recipe")
-    ] = (),
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     out: Path | None = None,
-    store: Store = Path(".quantkit/store"),
+    store: Path = Path(".quantkit/store"),
     plan: Annotated[bool, Parameter(negative="")] = False,
     force: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -53,7 +49,9 @@ def build(
 
     Args:
         recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as model.chunk_ms=160; may be repeated.
         out: the artifact directory; default artifacts/NAME of the recipe.
+        store: where results of stages are kept and found again.
         plan: only print each stage, whether its result is stored and why it would run.
         force: run every stage again.
     """
@@ -150,6 +148,45 @@ def transcribe(
 
 
 @app.command
+def quantize(
+    model: Path,
+    /,
+    *,
+    scheme: str,
+    out: Path,
+    bits: int | None = None,
+    block_size: int | None = None,
+    accuracy_level: int | None = None,
+    importance: Path | None = None,
+) -> None:
+    """Quantize the weight matrices of any ONNX file.
+
+    Args:
+        model: the ONNX file.
+        scheme: rtn or kquant.
+        out: the file to write; its weights go beside it, into OUT.data.
+        bits: 4 or 8.
+        block_size: weights that share a scale: 16, 32, 64, 128 or 256.
+        accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
+        importance: an .npz of mean squared inputs, which kquant then weighs errors with.
+    """
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.quantize import parse_settings, quantize_file
+
+    given = {
+        "scheme": scheme,
+        "bits": bits,
+        "block_size": block_size,
+        "accuracy_level": accuracy_level,
+        "importance": "activation" if importance else None,
+    }
+    settings = parse_settings({key: value for key, value in given.items() if value is not None})
+    report = quantize_file(model, settings, out, progress_on(messages()), importance)
+    size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
+    print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
+
+
+@app.command
 def schema() -> None:
     """Print the JSON Schema of recipes."""
     from quantkit.recipe import recipe_schema
@@ -163,9 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     if not debug:
         sys.excepthook = _report_bug
-    tokens = [token for token in given if token != "--debug"]
+    words = [word for word in given if word != "--debug"]
     try:
-        result = app(tokens, exit_on_error=False, result_action="return_value")
+        result = app(words, exit_on_error=False, result_action="return_value")
     except CycloptsError:
         return InputError.exit_code  # cyclopts has printed what is wrong
     except KeyboardInterrupt:

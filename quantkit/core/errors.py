@@ -1,4 +1,4 @@
-"""The errors a user can cause or meet. The command line prints their text and exits with their code."""
+"""The errors a user can cause or meet; the command line prints them and exits with their code."""
 
 from __future__ import annotations
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from nemo.collections.asr.models import ASRModel, EncDecRNNTBPEModel
+from nemo.collections.asr.models import (
+    ASRModel,
+    EncDecHybridRNNTCTCBPEModel,
+    EncDecRNNTBPEModel,
+)
 from nemo.collections.asr.modules import ConformerEncoder, RNNTDecoder, RNNTJoint
 from nemo.collections.asr.parts.submodules.causal_convs import CausalConv2D
 
 from quantkit.core.errors import InputError
 
 CONV_NORMS = ("layer_norm", "batch_norm")
+TRANSDUCERS = (EncDecRNNTBPEModel, EncDecHybridRNNTCTCBPEModel)
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,10 @@ def check_streamable(model: ASRModel) -> None:
     Raises:
         InputError: names every setting that rules the model out, with what is accepted.
     """
-    if not isinstance(model, EncDecRNNTBPEModel):
+    if not isinstance(model, TRANSDUCERS):
         raise InputError(
             f"model class {type(model).__name__} is not a transducer with a BPE tokenizer; "
-            "accepted: EncDecRNNTBPEModel and EncDecHybridRNNTCTCBPEModel"
+            f"accepted: {' and '.join(kind.__name__ for kind in TRANSDUCERS)}"
         )
     faults = [*_encoder_faults(model.encoder), *_decoder_faults(model)]
     if faults:

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+from onnx_ir.passes.common import (
+    IdentityEliminationPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+)
 
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
@@ -32,8 +36,8 @@ Rewrite = Callable[[ir.Model], int]
 # In this order: each prepares what the next one looks for.
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("weight transposes", fold_weight_transposes),
-    ("constant folding", fold_constants),
     ("dead shape arithmetic", drop_shape_arithmetic),
+    ("constant folding", fold_constants),
     ("pointwise convolution to MatMul", convert_pointwise_convolutions),
     ("transpose pairs", cancel_transposes),
     ("packed projections", pack_projections),
@@ -86,6 +90,7 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
     graph = ir.load(source)
     matches = rewrite(graph)
     if matches:
+        IdentityEliminationPass()(graph)
         RemoveUnusedNodesPass()(graph)
         RemoveUnusedOpsetsPass()(graph)
         if any(node.domain == MICROSOFT for node in graph.graph):

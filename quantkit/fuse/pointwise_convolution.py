@@ -43,7 +43,9 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):  # type: ignore[misc]
         # The convolution's weight goes with its node, so that its name is free.
         weight.name = f"{weight.name}.convolution"
         product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))
-        if self.biased:
+        # The exporter writes a bias of zeros where the module has none.
+        constant = constant_of(bias) if self.biased else None
+        if self.biased and (constant is None or constant.numpy().any()):
             product = op.Add(product, bias)
         return op.Transpose(product, perm=CHANNELS_LAST)
 

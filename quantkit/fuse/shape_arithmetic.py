@@ -1,9 +1,10 @@
-"""Dead shape arithmetic: casts to the same type, reshapes and expands to the same shape."""
+"""Dead shape arithmetic: shapes that are known, and reshapes and casts that change nothing."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from quantkit.fuse.weights import remove_node
 
@@ -11,22 +12,42 @@ SAME_SHAPE = ("Reshape", "Expand", "Unsqueeze", "Squeeze")
 
 
 def drop_shape_arithmetic(model: ir.Model) -> int:
-    """Remove nodes that return their input unchanged; returns how many."""
-    before = sum(1 for _ in model.graph)
+    """Replace known shapes by constants and remove idle nodes, in place; returns how many."""
+    count = 0
     for node in list(model.graph):
-        source, result = (node.inputs[0] if node.inputs else None), node.outputs[0]
-        if source is None or result.is_graph_output() or not _returns_its_input(node):
+        source = node.inputs[0] if node.inputs else None
+        if source is None:
             continue
-        remove_node(node, source)
-    IdentityEliminationPass()(model)
+        if node.op_type == "Shape" and source.shape is not None and source.shape.is_static():
+            remove_node(node, _constant_shape(model.graph, node, source.shape))
+        elif _returns_its_input(node) and not node.outputs[0].is_graph_output():
+            remove_node(node, source)
+        else:
+            continue
+        count += 1
     RemoveUnusedNodesPass()(model)
-    return before - sum(1 for _ in model.graph)
+    return count
+
+
+def _constant_shape(graph: ir.Graph, node: ir.Node, shape: ir.Shape) -> ir.Value:
+    sizes = np.array(shape.numpy(), dtype=np.int64)
+    start = node.attributes.get_int("start", 0)
+    end = node.attributes.get_int("end", len(sizes))
+    name = f"{node.outputs[0].name}/shape"
+    tensor = ir.tensor(sizes[start:end], name=name)
+    value = ir.Value(
+        name=name,
+        type=ir.TensorType(ir.DataType.INT64),
+        shape=tensor.shape,
+        const_value=tensor,
+    )
+    graph.register_initializer(value)
+    return value
 
 
 def _returns_its_input(node: ir.Node) -> bool:
     source, result = node.inputs[0], node.outputs[0]
-    if source is None:
-        return False
+    assert source is not None
     if node.op_type == "Cast":
         return source.dtype is not None and source.dtype == node.attributes["to"].as_int()
     if node.op_type in SAME_SHAPE:

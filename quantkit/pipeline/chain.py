@@ -32,7 +32,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
     stages = [
         Stage(
             "export",
-            _version(1, "export"),
+            _version(1, "export", "stream"),
             _export(checkpoint.path, recipe.model.chunk_ms),
             settings={"chunk_ms": recipe.model.chunk_ms},
             files=weights,
@@ -65,7 +65,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
     stages.append(
         Stage(
             "verify",
-            _version(1, "verify", "reference", "stream"),
+            _version(1, "verify", "reference", "export", "stream"),
             _verify(model, checkpoint.path, speech),
             upstream=(model,),
             files=weights | {"speech": manifest_digest(speech)},
@@ -81,7 +81,7 @@ def model_stage(recipe: Recipe) -> str:
 
 
 def _version(number: int, *rooms: str) -> str:
-    return f"{number}+{code_digest(rooms)}"
+    return f"{number}+{code_digest([*rooms, 'core'])}"
 
 
 def _calibrate_stage(manifest: Path) -> Stage:
@@ -92,7 +92,7 @@ def _calibrate_stage(manifest: Path) -> Stage:
 
     return Stage(
         "calibrate",
-        _version(1, "calibrate", "stream"),
+        _version(1, "calibrate", "quantize", "stream"),
         work,
         upstream=("fuse",),
         files={"speech": manifest_digest(manifest)},

@@ -42,11 +42,11 @@ def evaluate(gates: Gates, parity: Mapping[str, Any]) -> list[GateResult]:
     if gates.token_exact_utterances is not None:
         share = parity["token_exact_utterances"]
         results.append(
-            GateResult("token_exact_utterances", share, gates.token_exact_utterances, True)
+            GateResult("token_exact_utterances", share, gates.token_exact_utterances, at_least=True)
         )
     if gates.token_error_rate is not None:
         rate = parity["token_errors"] / max(parity["reference_tokens"], 1)
-        results.append(GateResult("token_error_rate", rate, gates.token_error_rate, False))
+        results.append(GateResult("token_error_rate", rate, gates.token_error_rate, at_least=False))
     if gates.wer_difference is not None:
         wer = parity.get("wer")
         if wer is None:
@@ -55,5 +55,5 @@ def evaluate(gates: Gates, parity: Mapping[str, Any]) -> list[GateResult]:
                 "utterances of verify.manifest have no texts; add them or remove the gate"
             )
         rise = wer["candidate"] - wer["reference"]
-        results.append(GateResult("wer_difference", rise, gates.wer_difference, False))
+        results.append(GateResult("wer_difference", rise, gates.wer_difference, at_least=False))
     return results

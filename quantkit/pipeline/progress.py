@@ -1,4 +1,4 @@
-"""Progress of stages: bars with elapsed and remaining time, or plain lines where there is no terminal."""
+"""Progress of stages: bars with elapsed and remaining time, or plain lines in a log."""
 
 from __future__ import annotations
 
@@ -95,8 +95,9 @@ class TerminalProgress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-        ) as self._bars:
-            self._bars.add_task(name, total=None)
+        ) as bars:
+            bars.add_task(name, total=None)
+            self._bars = bars
             try:
                 yield
             finally:

@@ -76,7 +76,7 @@ class Store:
     def newest(self, stage: str, recipe: str) -> Entry | None:
         """The latest result of a stage, of the recipe of this name if it has one."""
         found = sorted(
-            (self.root / stage).glob(f"*/{ENTRY}"), key=lambda path: path.stat().st_mtime
+            (self.root / stage).glob(f"[!.]*/{ENTRY}"), key=lambda path: path.stat().st_mtime
         )
         entries = [entry for path in reversed(found) if (entry := _read(path.parent))]
         own = [entry for entry in entries if entry.recipe == recipe]

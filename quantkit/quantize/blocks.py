@@ -29,8 +29,9 @@ class QuantizedMatrix:
     rows: int
 
     @classmethod
-    def empty(cls, rows: int, columns: int, bits: int, block_size: int) -> QuantizedMatrix:
-        """Arrays of the right shapes for a matrix [rows, columns], to be filled by an algorithm."""
+    def empty(cls, weight: FloatArray, bits: int, block_size: int) -> QuantizedMatrix:
+        """Arrays of the right shapes for a weight [K, N], to be filled by an algorithm."""
+        rows, columns = weight.shape
         blocks = -(-rows // block_size)
         return cls(
             codes=np.empty((columns, blocks, block_size), np.uint8),
@@ -43,12 +44,12 @@ class QuantizedMatrix:
     @property
     def block_size(self) -> int:
         """Weights that share a scale."""
-        return self.codes.shape[2]
+        return int(self.codes.shape[2])
 
     @property
     def columns(self) -> int:
         """N, the number of outputs."""
-        return self.codes.shape[0]
+        return int(self.codes.shape[0])
 
     def dequantize(self) -> FloatArray:
         """The stored weights, float32 [K, N], bit for bit what the runtime multiplies with."""
@@ -77,7 +78,7 @@ class QuantizedMatrix:
 
     def relative_error(self, weight: FloatArray) -> float:
         """Euclidean norm of stored - weight over that of the weight [K, N]; 0 for a zero matrix."""
-        from quantkit.quantize.loops import column_errors
+        from quantkit.quantize.errors import column_errors
 
         errors, energies = np.empty((2, self.columns), np.float64)
         column_errors(weight, self.codes, self.scales, self.zero_points, errors, energies)

@@ -1,6 +1,6 @@
-"""How the hot loops are compiled: once per machine, in IEEE order, so that bytes never depend on it.
+"""How the hot loops are compiled: once per machine, and so that bytes do not depend on it.
 
-Fast-math stays off: without it every lane adds in the same order on every processor.
+Fast-math stays off: without it every sum is added in the same order on every processor.
 """
 
 from __future__ import annotations
@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import numba
+from quantkit.core.errors import MissingExtraError
+
+try:
+    import numba
+except ImportError as error:
+    raise MissingExtraError("numba", "build") from error
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -30,8 +30,8 @@ def quantize_file(
         importance: .npz of mean squared inputs by "stem/initializer", for schemes that need them.
 
     Raises:
-        InputError: the file cannot be read, holds nothing to quantize, would be overwritten, or a glob
-            or weight is refused.
+        InputError: the file cannot be read, holds nothing to quantize, would be overwritten, or a
+            glob or weight is refused.
     """
     if out.resolve() == model.resolve():
         raise InputError(f"{out}: this is the model itself; name another file to write")
@@ -42,7 +42,8 @@ def quantize_file(
     report = quantize_graphs({model.stem: graph}, statistics, settings, progress)[model.stem]
     if all(tensor["block_size"] is None for tensor in report["tensors"]):
         raise InputError(
-            f"{model}: nothing to quantize: no MatMul or Gemm has a constant float32 matrix on its right"
+            f"{model}: nothing to quantize: no MatMul or Gemm multiplies with a constant float32 "
+            "matrix from the right that is not excluded"
         )
     save_model(graph, out)
     return report

@@ -15,9 +15,9 @@ def replace_matrix(
 ) -> None:
     """Let every node that multiplies with a matrix use its packed form, stored once.
 
-    The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so that
-    results differ in the last bits from product + bias. The float constant goes when nothing else
-    uses it.
+    The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so
+    that results differ in the last bits from product + bias. The float constant goes when nothing
+    else uses it.
 
     Args:
         model: changed in place.
@@ -39,36 +39,39 @@ def replace_matrix(
         product = ir.node(
             "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=DOMAIN, name=node.name
         )
-        _replace_node(node, product)
+        _replace_node(node.graph or model.graph, node, product)
     _drop_unused(matrix.value)
 
 
 def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> list[ir.Value]:
     """Make the packed arrays initializers, named after the matrix."""
     base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
-    arrays = {f"{base}_q{packed.bits}": packed.codes, f"{base}_scales": packed.scales}
+    tensors: list[ir.TensorProtocol] = [
+        ir.Tensor(packed.codes, name=f"{base}_q{packed.bits}"),
+        ir.Tensor(packed.scales, name=f"{base}_scales"),
+    ]
     if packed.zero_points is not None:
-        arrays[f"{base}_zero_points"] = packed.zero_points
-    values = []
-    for name, array in arrays.items():
-        tensor = ir.tensor(array, name=name)
-        value = ir.Value(
-            name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+        tensors.append(ir.Tensor(packed.zero_points, name=f"{base}_zero_points"))
+    values = [
+        ir.Value(
+            name=tensor.name,
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(tensor.shape.numpy()),
+            const_value=tensor,
         )
+        for tensor in tensors
+    ]
+    for value in values:
         graph.register_initializer(value)
-        values.append(value)
     return values
 
 
-def _replace_node(node: ir.Node, product: ir.Node) -> None:
-    graph = node.graph
-    assert graph is not None
+def _replace_node(graph: ir.Graph, node: ir.Node, product: ir.Node) -> None:
     new = [product]
     if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
         product.outputs[0].name = f"{node.outputs[0].name}_product"
-        new.append(
-            ir.node("Add", [product.outputs[0], node.inputs[2]], name=f"{node.name or 'Gemm'}_bias")
-        )
+        name = f"{node.name or node.outputs[0].name}_bias"
+        new.append(ir.node("Add", [product.outputs[0], node.inputs[2]], name=name))
     ir.convenience.replace_nodes_and_values(graph, node, [node], new, node.outputs, new[-1].outputs)
 
 
@@ -76,8 +79,7 @@ def _drop_unused(value: ir.Value) -> None:
     if value.uses() or value.is_graph_output():
         return
     producer = value.producer()
-    if producer is not None:
-        assert producer.graph is not None
+    if producer is not None and producer.graph is not None:
         producer.graph.remove(producer, safe=True)
     elif value.graph is not None and value.name is not None:
         del value.graph.initializers[value.name]

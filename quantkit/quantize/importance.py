@@ -16,8 +16,8 @@ def load_importance(path: Path) -> Mapping[str, NDArray[np.float64]]:
     """Read an .npz of mean squared inputs: "graph/tensor" -> float64 [K].
 
     Raises:
-        InputError: the file is missing or is not an .npz archive, or an entry is not a vector of finite
-            numbers that are not negative.
+        InputError: the file is missing or is not an .npz archive, or an entry is not a vector of
+            finite numbers that are not negative.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; the calibration stage writes it")
@@ -29,8 +29,8 @@ def load_importance(path: Path) -> Mapping[str, NDArray[np.float64]]:
     for name, vector in entries.items():
         if vector.ndim != 1 or not np.isfinite(vector).all() or (vector < 0).any():
             raise InputError(
-                f"{path}: {name!r} has shape {list(vector.shape)} or a NaN, infinite or negative value; "
-                "a vector of mean squared inputs is needed"
+                f"{path}: {name!r} {list(vector.shape)} is not a vector or has a NaN, infinite or "
+                "negative value; a vector of mean squared inputs is needed"
             )
     return entries
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -18,12 +18,14 @@ class WeightMatrix:
     Attributes:
         name: name of the initializer (or of a Constant's output).
         value: the constant.
+        tensor: its data, still on disk where they are external.
         nodes: the nodes that multiply with it, all in the same orientation.
         transposed: whether it is stored as [N, K] (Gemm with transB).
     """
 
     name: str
     value: ir.Value
+    tensor: ir.TensorProtocol
     nodes: tuple[ir.Node, ...]
     transposed: bool
 
@@ -33,13 +35,6 @@ class WeightMatrix:
         first, second = (int(size) for size in self.tensor.shape.numpy())
         return (second, first) if self.transposed else (first, second)
 
-    @property
-    def tensor(self) -> ir.TensorProtocol:
-        """The constant's tensor, still on disk where the data is external."""
-        tensor = ir.convenience.get_const_tensor(self.value)
-        assert tensor is not None
-        return tensor
-
     def read(self) -> FloatArray:
         """Read the weights into memory as float32 [K, N], C-contiguous.
 
@@ -48,7 +43,7 @@ class WeightMatrix:
         """
         tensor = self.tensor
         stored = tensor.numpy()
-        # A copy even where the layout is right: the compiled loops know writable aligned arrays only.
+        # Copied even where the layout is right: compiled loops know writable aligned arrays only.
         weight = np.array(stored.T if self.transposed else stored, np.float32, order="C")
         del stored
         if isinstance(tensor, ir.ExternalTensor):
@@ -58,35 +53,38 @@ class WeightMatrix:
             bad = weight.size - int(np.count_nonzero(finite))
             raise InputError(
                 f"tensor {self.name!r} {list(weight.shape)} has {bad} NaN or infinite weights; "
-                "only finite weights can be quantized. Export the model again or exclude the tensor."
+                "only finite weights can be quantized. Export the model again, or exclude the "
+                "tensor."
             )
         return weight
 
 
 def find_matrices(model: ir.Model) -> list[WeightMatrix]:
     """Quantizable matrices in the order of their first use, subgraphs included."""
-    found: dict[tuple[ir.Value, bool], list[ir.Node]] = {}
+    found: dict[tuple[ir.Value, bool], WeightMatrix] = {}
     for node in model.graph.all_nodes():
-        if _multiplies_constant(node):
-            value = node.inputs[1]
-            assert value is not None
-            found.setdefault((value, _transposes(node)), []).append(node)
-    return [
-        WeightMatrix(name=value.name or "", value=value, nodes=tuple(nodes), transposed=transposed)
-        for (value, transposed), nodes in found.items()
-    ]
+        matrix = _constant_on_the_right(node)
+        if matrix is None:
+            continue
+        known = found.get((matrix.value, matrix.transposed))
+        if known is not None:
+            matrix = replace(matrix, nodes=(*known.nodes, node))
+        found[matrix.value, matrix.transposed] = matrix
+    return list(found.values())
 
 
-def _multiplies_constant(node: ir.Node) -> bool:
+def _constant_on_the_right(node: ir.Node) -> WeightMatrix | None:
     if node.domain != "" or node.op_type not in {"MatMul", "Gemm"}:
-        return False
+        return None
     if node.op_type == "Gemm" and not _is_plain(node):
-        return False
+        return None
     value = node.inputs[1]
-    if value is None or value.is_graph_input():
-        return False
+    if value is None or value.name is None or value.is_graph_input():
+        return None
     tensor = ir.convenience.get_const_tensor(value)
-    return tensor is not None and tensor.dtype == ir.DataType.FLOAT and len(tensor.shape) == 2
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+        return None
+    return WeightMatrix(value.name, value, tensor, (node,), _transposes(node))
 
 
 def _is_plain(gemm: ir.Node) -> bool:

@@ -38,8 +38,8 @@ def quantize_model(
         progress: told about each matrix.
 
     Raises:
-        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, or the
-            scheme needs activation statistics that are not there.
+        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, or
+            the scheme needs activation statistics that are not there.
     """
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:

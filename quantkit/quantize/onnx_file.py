@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import sync_tree
@@ -31,8 +31,8 @@ def load_model(path: Path) -> ir.Model:
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
             raise InputError(
-                f"{path}: the weights of {value.name!r} are in {tensor.path}, which does not exist; "
-                "keep the data file beside the model"
+                f"{path}: the weights of {value.name!r} are in {tensor.path}, which does not "
+                "exist; keep the data file beside the model"
             )
     return model
 

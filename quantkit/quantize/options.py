@@ -13,7 +13,7 @@ from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
 
 Bits = Literal[4, 8]
 BlockSize = Literal[16, 32, 64, 128, 256]
-# 0 leaves the choice to the runtime (float32 compute), 1 asks for float32, 4 allows int8 activations.
+# 0 leaves the choice to the runtime (float32), 1 asks for float32, 4 allows int8 activations.
 AccuracyLevel = Literal[0, 1, 4]
 
 

@@ -2,7 +2,8 @@
 
 B is uint8 [N, blocks, block size * bits / 8], low bits first; scales are float32 [N, blocks]; zero
 points are uint8 [N, ceil(blocks * bits / 8)], low bits first, rows padded to whole bytes with the
-middle code (as ONNX Runtime and Olive fill them). Without zero points the middle code 2^(bits-1) holds.
+middle code (as ONNX Runtime and Olive fill them). Without zero points the middle code 2^(bits-1)
+holds.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class PackedMatrix:
 
 
 def pack_bits(values: Bytes, bits: int) -> Bytes:
-    """Pack values along the last axis, low bits first; its length is padded with the middle code."""
+    """Pack values along the last axis, low bits first, padded to bytes with the middle code."""
     if bits == 8:
         return np.ascontiguousarray(values)
     if values.shape[-1] % 2:

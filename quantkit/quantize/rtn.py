@@ -32,8 +32,8 @@ def round_to_nearest(
     """Quantize each block on its own range, widened to contain zero so that zero is stored exactly.
 
     Asymmetric: scale = (max - min) / (2^bits - 1), zero point = rint(-min / scale).
-    Symmetric: zero point 2^(bits-1), and the value of largest magnitude on code 0, so that the scale
-    is negative where this value is positive (as ONNX Runtime's own block quantizer does).
+    Symmetric: zero point 2^(bits-1), and the value of largest magnitude on code 0, so that the
+    scale is negative where this value is positive (as ONNX Runtime's own block quantizer does).
 
     Args:
         weight: finite float32 [K, N], C-contiguous.
@@ -43,8 +43,8 @@ def round_to_nearest(
     """
     from quantkit.quantize import loops
 
-    result = QuantizedMatrix.empty(*weight.shape, bits=bits, block_size=block_size)
+    result = QuantizedMatrix.empty(weight, bits, block_size)
     loops.round_to_nearest(
-        weight, symmetric, 2**bits - 1, result.codes, result.scales, result.zero_points
+        weight, symmetric, 2.0**bits - 1.0, result.codes, result.scales, result.zero_points
     )
     return result

@@ -25,8 +25,8 @@ def select(names: Sequence[str], settings: S) -> Mapping[str, S | None]:
         settings: what the recipe says.
 
     Raises:
-        InputError: a glob matches no name at all. One that matches only names which another glob took
-            first is fine.
+        InputError: a glob matches no name at all. One that matches only names which another glob
+            took first is fine.
     """
     for index, glob in enumerate(settings.exclude):
         _require_match(glob, names, f"quantize.exclude[{index}]")

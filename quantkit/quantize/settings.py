@@ -20,13 +20,13 @@ def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings:
     """Read settings from plain values, as the command line has them.
 
     Raises:
-        InputError: a key is unknown or a value is not accepted; the message has one line per problem.
+        InputError: a key is unknown or a value is not accepted; one line per problem.
     """
     try:
         return _ADAPTER.validate_python(dict(values))
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (found {item['input']!r})"
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
             for item in error.errors()
         ]
         raise InputError("quantization settings:\n  " + "\n  ".join(problems)) from error

@@ -31,8 +31,8 @@ class GraphReport(TypedDict):
     """One graph.
 
     `parameters` counts the elements of the floating point constants before quantization;
-    `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays in
-    float) over `parameters`. Integer constants, which are shapes and indices, are left out of both.
+    `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays
+    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither.
     """
 
     parameters: int

@@ -70,9 +70,11 @@ def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) 
         return f"{where}: unknown key; accepted: {', '.join(keys)}.{hint}"
     if kind in {"value_error", "assertion_error"}:
         return f"{where}: {problem['ctx']['error']}"
-    # The tag of a union is accepted or not by the union, which is one level up.
-    level = path[:-1] if kind == "union_tag_invalid" else path
-    accepted = words(schema_at(schema, document.data, level)) or problem["msg"]
+    if kind == "union_tag_invalid":
+        union = schema_at(schema, document.data, path[:-1])
+        accepted = words({"enum": list(union["discriminator"]["mapping"])})
+    else:
+        accepted = words(schema_at(schema, document.data, path)) or problem["msg"]
     if kind == "missing":
         return f"{where}: missing; accepted: {accepted}"
     return f"{where}: found {describe(value)}, accepted: {accepted}"
@@ -82,9 +84,7 @@ def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
     """The key path of a problem and the value there, without the tags of unions in between."""
     path: list[str | int] = []
     for part in problem["loc"]:
-        if isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        elif isinstance(data, dict) and part in data:
+        if part in (range(len(data)) if isinstance(data, list) else _keys(data)):
             data = data[part]
         elif problem["type"] == "missing" and part == problem["loc"][-1]:
             data = None
@@ -95,6 +95,10 @@ def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
         tag = problem["ctx"]["discriminator"].strip("'")
         return (*path, tag), data[tag]
     return tuple(path), data
+
+
+def _keys(data: Any) -> Iterable[Any]:
+    return data if isinstance(data, dict) else ()
 
 
 def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from nemo.collections.asr.models import EncDecRNNTBPEModel
+from nemo.collections.asr.parts.submodules.rnnt_greedy_decoding import GreedyBatchedRNNTInfer
 from nemo.collections.asr.parts.utils.streaming_utils import CacheAwareStreamingAudioBuffer
 from numpy.typing import NDArray
 
@@ -37,6 +38,7 @@ class NemoStreamer:
 
     def __init__(self, model: EncDecRNNTBPEModel, left: int, right: int) -> None:
         self.model = model
+        self.counts_from_start = isinstance(model.decoding.decoding, GreedyBatchedRNNTInfer)
         model.encoder.set_default_att_context_size([left, right])
 
     @torch.inference_mode()
@@ -51,6 +53,7 @@ class NemoStreamer:
         features, _, _ = buffer.append_audio(samples, stream_id=-1)
         channel, time, length = encoder.get_initial_cache_state(batch_size=1)
         chunks: list[Array] = []
+        token_frames: list[int] = []
         hypotheses = None
         for step, (chunk, chunk_length) in enumerate(buffer):
             encoded, encoded_length, channel, time, length = encoder.cache_aware_stream_step(
@@ -68,12 +71,15 @@ class NemoStreamer:
                 return_hypotheses=True,
                 partial_hypotheses=hypotheses,
             )
+            # The batched search counts frames from the start, the plain one from the chunk.
+            added = len(hypotheses[0].y_sequence) - len(token_frames)
+            start = 0 if self.counts_from_start else sum(len(done) for done in chunks)
+            frames = hypotheses[0].timestamp[len(hypotheses[0].timestamp) - added :]
+            token_frames += [start + int(frame) for frame in frames]
             chunks.append(encoded[0, :, : int(encoded_length)].T.numpy())
-        best = hypotheses[0] if hypotheses else None
-        tokens = [int(token) for token in best.y_sequence] if best is not None else []
-        frames = [int(frame) for frame in best.timestamp] if best is not None else []
+        tokens = [int(token) for token in hypotheses[0].y_sequence] if hypotheses else []
         text = self.model.tokenizer.ids_to_text(tokens)
-        return ReferenceUtterance(features[0].T.numpy(), chunks, tokens, frames, text)
+        return ReferenceUtterance(features[0].T.numpy(), chunks, tokens, token_frames, text)
 
     @torch.inference_mode()
     def log_probabilities(self, encoded: Array, tokens: list[int], token_frames: list[int]) -> Array:
@@ -88,8 +94,10 @@ class NemoStreamer:
             order: the tokens of a frame, then its blank.
         """
         decoder, joint = self.model.decoder, self.model.joint
-        labels = torch.tensor([[decoder.blank_idx, *tokens]])
-        predictions, _ = decoder.predict(labels, None, add_sos=False)
+        # Without an embedding of its own, the blank that starts an utterance is a zero vector.
+        start = [decoder.blank_idx] if decoder.blank_as_pad else []
+        labels = torch.tensor([[*start, *tokens]], dtype=torch.int64)
+        predictions, _ = decoder.predict(labels, None, add_sos=not decoder.blank_as_pad)
         rows, states = greedy_path(len(encoded), token_frames)
         frames = joint.project_encoder(torch.from_numpy(encoded)[rows][:, None])
         states_projected = joint.project_prednet(predictions[0, states][:, None])

@@ -18,7 +18,9 @@ Array = NDArray[np.float32]
 SAMPLE_RATE = 16_000
 
 #: libsndfile's log line when a header promises more bytes than the file has.
-_SHORT_CHUNK = re.compile(r"^(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_SHORT_CHUNK = re.compile(
+    r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
 #: Sizes from here on are what programs write into a header when they do not know the length yet.
 _UNKNOWN_SIZE = 0x7FF00000
 _UNENDED_OGG = "Last page lacks an end-of-stream bit"

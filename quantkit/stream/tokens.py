@@ -16,6 +16,8 @@ BLANK = "<blk>"
 SPACE = "\u2581"
 #: What SentencePiece decodes an unknown piece to.
 UNKNOWN = {"<unk>": " \u2047 "}
+#: How Python marks a byte that is not UTF-8.
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -53,7 +55,7 @@ class Vocabulary:
     def text(self, ids: Iterable[int]) -> str:
         """The text of token ids, as SentencePiece decodes them.
 
-        Runs of byte pieces become UTF-8; bytes that are not valid become U+FFFD.
+        Runs of byte pieces become UTF-8; each byte that is not valid becomes U+FFFD.
         """
         parts: list[str] = []
         run = bytearray()
@@ -63,13 +65,17 @@ class Vocabulary:
                 run.append(int(byte.group(1), 16))
                 continue
             if run:
-                parts.append(run.decode("utf-8", errors="replace"))
+                parts.append(_utf8(run))
                 run.clear()
             # SentencePiece puts one space before the text, which its decoder takes away again.
             visible = piece if any(parts) else piece.removeprefix(SPACE)
             parts.append(UNKNOWN.get(visible, visible.replace(SPACE, " ")))
-        parts.append(run.decode("utf-8", errors="replace"))
+        parts.append(_utf8(run))
         return "".join(parts)
+
+
+def _utf8(run: bytearray) -> str:
+    return _ESCAPED.sub("\ufffd", run.decode("utf-8", errors="surrogateescape"))
 
 
 def _piece(line: str, number: int, path: Path) -> str:

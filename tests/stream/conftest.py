@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
 from quantkit.stream import StreamingSettings
 
 FLOAT, INTEGER = TensorProto.FLOAT, TensorProto.INT64

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
 from quantkit.core.errors import InputError
 from quantkit.stream import read_audio, read_blocks
 
@@ -65,7 +66,7 @@ def test_unknown_length_in_a_header_is_accepted(tmp_path: Path) -> None:
     assert len(read_audio(path)) == 5000
 
 
-@pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("kind", ["wav", "aiff", "au", "flac", "ogg", "mp3"])
 def test_truncated_files_are_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
     soundfile.write(path, noise(80_000), 16_000)
@@ -75,7 +76,7 @@ def test_truncated_files_are_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_paths_without_audio_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent.wav: no such audio file"):
+    with pytest.raises(InputError, match=r"absent\.wav: no such audio file"):
         read_audio(tmp_path / "absent.wav")
     with pytest.raises(InputError, match="is a directory"):
         read_audio(tmp_path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from quantkit.stream import ChunkWindows, LogMel, StreamingSettings, algorithmic_latency
 
 
@@ -9,9 +10,9 @@ def test_latency_is_what_sample_by_sample_audio_shows(settings: StreamingSetting
     mel = LogMel(settings.mel, settings.sample_rate)
     windows = ChunkWindows(settings)
     hop, factor = settings.mel.hop_length, settings.subsampling_factor
-    frame, worst, seen = 0, 0, 0
-    for sample in np.random.default_rng(0).normal(size=3 * settings.chunk_frames * hop):
-        seen += 1
+    frame = worst = 0
+    audio = np.random.default_rng(0).normal(size=3 * settings.chunk_frames * hop)
+    for seen, sample in enumerate(audio, start=1):
         for _ in windows.push(mel.push([sample])):
             for _ in range(settings.chunk_encoder_frames):
                 represented = factor * frame * hop

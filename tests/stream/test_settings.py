@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from quantkit.core.errors import InputError
 from quantkit.stream import StreamingSettings
 

@@ -1,0 +1,145 @@
+"""`python -m demo.card`: write demo/MODEL_CARD.md from data, configuration and results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from demo import config as settings
+from demo.batches import FRAMES_PER_SECOND, Corpus, plan
+from demo.config import HERE
+
+CARD = """\
+# The demo model
+
+A cache-aware streaming FastConformer transducer for English, small and briefly trained. It exists
+so that export, streaming, quantization and parity can be shown and tested on genuinely trained
+weights without a download. It has the topology of larger models of its kind, not their accuracy.
+
+| | |
+|---|---|
+| File | `demo.nemo`, {bytes:,} bytes, sha256 `{sha256}` |
+| Class | `EncDecRNNTBPEModel` of NeMo 3.0 |
+| Encoder | {layers} layers of width {width}, {heads} heads; causal x8 stem of {stem} channels |
+| Prediction network | {lstm} LSTM layers of {pred}; joint network of {joint}; {pieces} BPE pieces |
+| Input | 16 kHz mono, 128 log-mel bands, not normalized |
+| Contexts | {contexts}, in 80 ms frames (left, right) |
+| Weights | half precision: these rounded values are the reference |
+
+## Word error rate
+Streamed chunk by chunk through NeMo's own cache-aware streaming, greedy decoding; per cent, with
+95 % bootstrap intervals over utterances.
+
+| set | utterances | words | {context_heads} |
+|---|--:|--:|{rules}
+{rates}
+
+{sets}
+
+## Training data
+| source | kind | what | clips | hours | licence |
+|---|---|---|--:|--:|---|
+{sources}
+| total | | | {clips:,} | {hours:.1f} | |
+
+Texts: {texts}.
+
+The game's licence permits modified redistribution with its readme and notices intact and forbids
+selling the game itself. No recording of it is part of this repository, only its subtitles with
+their places in the package (`data/queen.jsonl.gz`).
+
+## Training
+{steps:,} steps of AdamW over {heard:.0f} hours of audio (clips repeat with new augmentation), in
+about {minutes} minutes on {hardware}. The first {start:.0%} of the steps hear only short clips with
+known phone times; a phone cross-entropy beside the transducer and CTC losses gets training off its
+initial plateau and has faded by {gone:.0%}. Learning rate {peak:g}, flat to {flat:.0%}, then a
+cosine to {last:.1%} of it. `config.yaml` holds every setting, `README.md` the commands.
+
+## What it cannot do
+- It has heard five synthetic voices and one game's cast: expect it to fail on other voices,
+  accents, rooms, noise and spontaneous speech. The Asterisk row shows how badly on one clean
+  real voice.
+- It writes lower-case letters, apostrophes and spaces: no digits, punctuation or capitals.
+- Its vocabulary follows dictionary examples, fortunes and an adventure game.
+- Do not use it to transcribe anything that matters.
+"""
+
+
+def main() -> None:
+    """Fill in the card."""
+    config = settings.load()
+    cache = settings.cache(config)
+    corpus = Corpus(cache / "shards", cache / "tokenizer")
+    results = json.loads((HERE / "results.json").read_text())
+    model, training, card = config["model"], config["training"], config["card"]
+    contexts = [str(context) for context in model["encoder"]["att_context_size"]]
+    checkpoint = (HERE / "demo.nemo").read_bytes()
+    seconds = seconds_by_source(corpus)
+    text = CARD.format(
+        bytes=len(checkpoint),
+        sha256=hashlib.sha256(checkpoint).hexdigest(),
+        layers=model["encoder"]["n_layers"],
+        width=model["encoder"]["d_model"],
+        heads=model["encoder"]["n_heads"],
+        stem=model["encoder"]["subsampling_conv_channels"],
+        lstm=model["decoder"]["prednet"]["pred_rnn_layers"],
+        pred=model["decoder"]["prednet"]["pred_hidden"],
+        joint=model["joint"]["jointnet"]["joint_hidden"],
+        pieces=config["tokenizer"]["pieces"],
+        contexts=", ".join(contexts),
+        context_heads=" | ".join(contexts),
+        rules="--:|" * len(contexts),
+        rates="\n".join(_rate_row(name, results[name], contexts) for name in card["sets"]),
+        sets="\n".join(f"- **{name}**: {what}." for name, what in card["sets"].items()),
+        sources="\n".join(
+            f"| {name} | {kind} | {what} | {len(seconds[name]):,} "
+            f"| {sum(seconds[name]) / 3600:.1f} | {licence} |"
+            for name, (kind, what, licence) in card["sources"].items()
+        ),
+        clips=len(corpus.items),
+        hours=sum(map(sum, seconds.values())) / 3600,
+        texts=card["texts"],
+        steps=training["steps"],
+        heard=hours_heard(corpus, config),
+        minutes=card["minutes"],
+        hardware=card["hardware"],
+        start=training["start"]["until"],
+        gone=training["phone"]["gone"],
+        peak=training["rate"]["peak"],
+        flat=training["rate"]["flat_until"],
+        last=training["rate"]["last"],
+    )
+    (HERE / "MODEL_CARD.md").write_text(text)
+
+
+def seconds_by_source(corpus: Corpus) -> dict[str, list[float]]:
+    """Duration of every training clip; the game's many speakers are one source."""
+    seconds: dict[str, list[float]] = {}
+    for item in corpus.items:
+        source = item.speaker if item.synthetic else "game"
+        seconds.setdefault(source, []).append(len(item.mel) / FRAMES_PER_SECOND)
+    return seconds
+
+
+def hours_heard(corpus: Corpus, config: dict[str, Any]) -> float:
+    """Hours of audio in all steps of the schedule."""
+    frames = sum(
+        len(corpus.items[clip].mel)
+        for groups in plan(corpus, config["training"], config["seed"])
+        for group in groups
+        for clip in group
+    )
+    return frames / FRAMES_PER_SECOND / 3600
+
+
+def _rate_row(name: str, result: dict[str, Any], contexts: list[str]) -> str:
+    cells = (
+        f"{rate['wer']:.1f} ({rate['low']:.1f}-{rate['high']:.1f})"
+        for rate in (result["wer"][context] for context in contexts)
+    )
+    return f"| {name} | {result['utterances']} | {result['words']:,} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What can be measured: an artifact of quantkit, or any streaming encoder in ONNX."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quantkit.core.errors import InputError
+from quantkit.stream.settings import SETTINGS_FILE
+
+ENCODER = "encoder.onnx"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing to measure."""
+
+    name: str
+    path: Path
+    graph: Path
+    """The encoder."""
+    native: bool
+    """Whether it is a whole recognizer of quantkit, not an encoder alone."""
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk of all that belongs to it."""
+        return _size(self._files())
+
+    @property
+    def encoder_bytes(self) -> int:
+        """Size on disk of the encoder with its data."""
+        files = self._files()
+        return _size([f for f in files if f.name.startswith(ENCODER)] if self.native else files)
+
+    def _files(self) -> list[Path]:
+        folder, prefix = self.graph.parent, "" if self.path.is_dir() else self.graph.name
+        return [f for f in folder.iterdir() if f.is_file() and f.name.startswith(prefix)]
+
+
+def find_candidates(paths: Sequence[Path]) -> list[Candidate]:
+    """What the paths stand for, each under a name of its own.
+
+    Raises:
+        InputError: a path is neither an artifact, nor an ONNX file, nor a directory with one.
+    """
+    found = [_find(path) for path in paths]
+    names = Counter(candidate.name for candidate in found)
+    found = [c if names[c.name] == 1 else replace(c, name=str(c.path)) for c in found]
+    twice = [name for name, count in Counter(c.name for c in found).items() if count > 1]
+    if twice:
+        raise InputError(f"bench: found {twice[0]} twice, accepted: each candidate once")
+    return found
+
+
+def _find(path: Path) -> Candidate:
+    if path.is_file() and path.suffix == ".onnx":
+        parent = path.resolve().parent.name
+        return Candidate(f"{parent}/{path.name}", path, path, native=False)
+    if path.is_dir():
+        name = path.resolve().name
+        if (path / SETTINGS_FILE).is_file():
+            return Candidate(name, path, path / ENCODER, native=True)
+        graphs = sorted(path.glob("*.onnx"))
+        encoders = [graph for graph in graphs if "encoder" in graph.name] or graphs
+        if len(encoders) == 1:
+            return Candidate(name, path, encoders[0], native=False)
+        listed = ", ".join(graph.name for graph in encoders) or "no .onnx file"
+        raise InputError(
+            f"{path}: found {listed}; accepted: an artifact with {SETTINGS_FILE}, or one encoder. "
+            "Name the encoder's file itself."
+        )
+    raise InputError(
+        f"{path}: not found; accepted: an artifact directory, a directory with an ONNX encoder, or "
+        "an .onnx file"
+    )
+
+
+def _size(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files)

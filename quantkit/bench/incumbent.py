@@ -1,0 +1,237 @@
+"""Build what quantkit is compared with: the published recipe's encoder, by Olive from NeMo.
+
+`python -m quantkit.bench.incumbent MODEL.nemo --out DIR` runs the passes of olive-recipes'
+nvidia-nemotron-speech-streaming-en-0.6b, each in an Olive process of its own so that its time and
+peak memory can be told: conversion of NeMo's streaming encoder (opset 21, dynamo, static shapes),
+the conformer fusion, and k-quant in 4 bits over blocks of 32. Results:
+
+- `DIR/fp32/encoder.onnx`: NeMo's export as it comes;
+- `DIR/kquant/encoder.onnx`: the published recipe's encoder;
+- `DIR/incumbent.json`: what was run, versions, seconds, peak memory, bytes.
+
+The fusion changes the numbers (see the README), so this is a yardstick for speed and size alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import yaml
+
+from quantkit.core.errors import InputError, QuantkitError
+from quantkit.core.files import complete_directory, sha256_file, write_json
+
+INPUTS = ["audio_signal", "length", "cache_last_channel", "cache_last_time"]
+INPUTS.append("cache_last_channel_len")
+OUTPUTS = ["outputs", "encoded_lengths"]
+OUTPUTS += [f"{name}_next" for name in INPUTS[2:]]
+#: Mel frames before a chunk that NeMo's convolutional stem needs.
+PRE_ENCODE_FRAMES = 9
+GRAPH = "encoder.onnx"
+_VERSIONS = ("olive-ai", "onnxruntime", "onnx", "onnxscript", "torch", "nemo_toolkit")
+
+
+class OliveError(QuantkitError):
+    """An Olive pass failed."""
+
+
+@dataclass(frozen=True)
+class PassRun:
+    """One Olive pass: what it was told and what it took (`rss_bytes`: its process's peak)."""
+
+    name: str
+    settings: dict[str, Any]
+    seconds: float
+    rss_bytes: int
+    bytes: int
+    operators: dict[str, int]
+    """How often the graph has the operators that the pass was to make or to remove."""
+
+
+def build_incumbent(checkpoint: Path, chunk_ms: int, out: Path) -> dict[str, Any]:
+    """Run the published recipe on a `.nemo` file; see the module's description.
+
+    Returns:
+        The content of incumbent.json.
+
+    Raises:
+        InputError: the checkpoint has no streaming configuration, or not that chunk length.
+        OliveError: a pass failed; the message ends with Olive's own.
+    """
+    request = _request(checkpoint, chunk_ms)
+    converted = {"type": "OnnxConversion", "target_opset": 21, "use_dynamo_exporter": True}
+    converted |= {"dynamic": False}
+    fused = {
+        "type": "OrtTransformersOptimization",
+        "model_type": "conformer",
+        "num_heads": request["heads"],
+        "hidden_size": request["width"],
+        "opt_level": 0,
+        "only_onnxruntime": False,
+        "optimization_options": {"use_multi_head_attention": False},
+    }
+    quantized = {"type": "OnnxKQuantQuantization", "bits": 4, "block_size": 32, "accuracy_level": 4}
+    with complete_directory(out.resolve()) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        work = Path(scratch)
+        write_json(work / "request.json", request)
+        source = {
+            "type": "PyTorchModel",
+            "model_path": str(work / "request.json"),
+            "model_loader": "load_encoder",
+            "model_script": str(Path(__file__).with_name("nemo_encoder.py")),
+            "dummy_inputs_func": "example_inputs",
+            "io_config": {"input_names": INPUTS, "output_names": OUTPUTS},
+        }
+        passes = [_run("convert", converted, source, folder / "fp32", work)]
+        source = {"type": "ONNXModel", "model_path": str(folder / "fp32" / GRAPH)}
+        passes.append(_run("fuse", fused, source, work / "fused", work))
+        source = {"type": "ONNXModel", "model_path": str(work / "fused" / GRAPH)}
+        passes.append(_run("quantize", quantized, source, folder / "kquant", work))
+        _copy_left_behind(work / "fused", folder / "kquant")
+        report = {
+            "recipe": "microsoft/olive-recipes: nvidia-nemotron-speech-streaming-en-0.6b",
+            "source": {"name": checkpoint.name, "sha256": sha256_file(checkpoint)},
+            "chunk_ms": chunk_ms,
+            "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+            "passes": [asdict(run) for run in passes],
+            "candidates": {name: _size(folder / name) for name in ("fp32", "kquant")},
+        }
+        write_json(folder / "incumbent.json", report)
+    return report
+
+
+def _request(checkpoint: Path, chunk_ms: int) -> dict[str, Any]:
+    """The sizes that the recipe writes into its scripts, read from the checkpoint."""
+    try:
+        with tarfile.open(checkpoint) as archive:
+            names = [name for name in archive.getnames() if name.endswith("model_config.yaml")]
+            found = archive.extractfile(names[0]) if names else None
+            config = yaml.safe_load(found) if found else None
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"{checkpoint}: not a readable .nemo file ({error})") from error
+    if not isinstance(config, dict) or "att_context_size" not in config.get("encoder", {}):
+        raise InputError(f"{checkpoint}: has no encoder.att_context_size; a streaming model has")
+    encoder = config["encoder"]
+    contexts = encoder["att_context_size"]
+    pairs = contexts if isinstance(contexts[0], list) else [contexts]
+    factor = encoder["subsampling_factor"]
+    frame_ms = 1000 * factor * config["preprocessor"]["window_stride"]
+    lefts = {round(frame_ms * (right + 1)): (left, right) for left, right in pairs}
+    if chunk_ms not in lefts:
+        accepted = ", ".join(map(str, sorted(lefts)))
+        raise InputError(f"--chunk-ms: found {chunk_ms}, accepted for {checkpoint}: {accepted}")
+    left, right = lefts[chunk_ms]
+    return {
+        "checkpoint": str(checkpoint.resolve()),
+        "left": left,
+        "right": right,
+        "frames": factor * (right + 1) + PRE_ENCODE_FRAMES,
+        "mels": encoder["feat_in"],
+        "layers": encoder["n_layers"],
+        "width": encoder["d_model"],
+        "heads": encoder["n_heads"],
+        "kernel": encoder["conv_kernel_size"],
+    }
+
+
+def _run(
+    name: str, settings: dict[str, Any], source: dict[str, Any], out: Path, work: Path
+) -> PassRun:
+    """Run one pass and leave its model in `out` as encoder.onnx, with its data beside it."""
+    raw, log = work / f"{name}-out", work / f"{name}.log"
+    cpu = {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}
+    config = {
+        "input_model": source,
+        "systems": {"local": {"type": "LocalSystem", "accelerators": [cpu]}},
+        "host": "local",
+        "target": "local",
+        "passes": {name: settings},
+        "no_artifacts": True,
+        "cache_dir": str(work / f"{name}-cache"),
+        "output_dir": str(raw),
+    }
+    write_json(work / f"{name}.json", config)
+    command = [sys.executable, "-m", "olive", "run", "--disable_telemetry"]
+    command += ["--config", str(work / f"{name}.json")]
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=work)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    models = sorted(raw.rglob("*.onnx"))
+    if process.returncode or len(models) != 1:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise OliveError(
+            f"Olive's {settings['type']} ended with {process.returncode} and {len(models)} "
+            f"models:\n{tail}"
+        )
+    _move_model(models[0], out)
+    shutil.rmtree(work / f"{name}-cache", ignore_errors=True)
+    shutil.rmtree(raw)
+    graph = onnx.load(out / GRAPH, load_external_data=False).graph
+    kinds = dict(Counter(node.op_type for node in graph.node).most_common())
+    # ru_maxrss is in KiB on Linux.
+    return PassRun(name, settings, seconds, usage.ru_maxrss * 1024, _size(out), kinds)
+
+
+def _move_model(model: Path, out: Path) -> None:
+    """Move a model and its data, which keeps the name that the graph knows it by."""
+    out.mkdir()
+    for location in _external(model):
+        (model.parent / location).replace(out / location)
+    model.replace(out / GRAPH)
+
+
+def _copy_left_behind(before: Path, after: Path) -> None:
+    """Olive's k-quant keeps references to the data of `Constant` nodes but not the data."""
+    for location in _external(after / GRAPH):
+        if not (after / location).exists():
+            shutil.copyfile(before / location, after / location)
+
+
+def _external(model: Path) -> set[str]:
+    """Names of the files that hold tensors of a graph, those of `Constant` nodes included."""
+    graph = onnx.load(model, load_external_data=False).graph
+    constants = (a.t for node in graph.node for a in node.attribute if a.HasField("t"))
+    tensors = [*graph.initializer, *constants]
+    return {e.value for t in tensors for e in t.external_data if e.key == "location"}
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="quantkit.bench.incumbent", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="the .nemo file")
+    parser.add_argument("--out", type=Path, required=True, help="the directory to write")
+    parser.add_argument("--chunk-ms", type=int, default=560)
+    given = parser.parse_args(arguments)
+    try:
+        report = build_incumbent(given.checkpoint, given.chunk_ms, given.out)
+    except QuantkitError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    for run in report["passes"]:
+        took = f"{run['seconds']:.1f} s, {run['rss_bytes'] / 1e9:.2f} GB at most"
+        sys.stdout.write(f"{run['name']:<9} {took}, {run['bytes'] / 1e6:.1f} MB written\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Make a NeMo streaming transducer of any size with seeded random weights.
+
+`python -m quantkit.bench.random_model --out FILE.nemo` writes one of Nemotron's size. The weights
+say nothing about speech, but speed, memory and exactness do not ask. They are random in a way that
+hides nothing: every stage passes its signal on, attention is not uniform, no bias is 0, no norm
+weight is 1, and noise gives about `TOKEN_SHARE` tokens a frame, as speech does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from nemo.collections.asr.models import EncDecHybridRNNTCTCBPEModel, EncDecRNNTBPEModel
+from nemo.utils import logging as nemo_logging
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quantkit.bench.pieces import MODEL, SCORES, VOCABULARY
+from quantkit.bench.pieces import tokenizer_files, tokenizer_model, write_tokenizer
+from quantkit.bench.shape import SHAPES, ModelShape, nemo_config
+
+# Log-mel of speech is about this large.
+LOG_MEL_MEAN, LOG_MEL_DEVIATION = -8.0, 4.0
+NOISE_FRAMES = 400
+TOKEN_SHARE = 0.25
+# Trained LSTMs answer to their input far more than PyTorch's initial ones.
+LSTM_GAIN = 4.0
+# The blank's bias is searched for in -BLANK_RANGE..BLANK_RANGE.
+BLANK_RANGE, BISECTIONS = 64.0, 12
+
+
+def build_model(
+    shape: ModelShape, seed: int = 0, overrides: Mapping[str, Any] | None = None
+) -> EncDecRNNTBPEModel:
+    """A model of the shape with random weights, on the CPU, frozen and in evaluation mode.
+
+    Args:
+        shape: the sizes.
+        seed: of the weights; the tokenizer depends on the number of pieces only.
+        overrides: values put over NeMo's configuration by dotted key, as `encoder.xscaling`.
+    """
+    config = OmegaConf.create(nemo_config(shape))
+    for key, value in (overrides or {}).items():
+        OmegaConf.update(config, key, value)
+    kind = EncDecHybridRNNTCTCBPEModel if shape.hybrid else EncDecRNNTBPEModel
+    with (
+        tempfile.TemporaryDirectory(prefix="quantkit-bench-") as folder,
+        torch.random.fork_rng(devices=[]),
+        torch.no_grad(),
+        _nemo_errors_only(),
+    ):
+        write_tokenizer(tokenizer_model(shape.pieces), Path(folder))
+        config.tokenizer = {"dir": folder, "type": "bpe"}
+        torch.manual_seed(seed)
+        model = kind(cfg=config)
+        model.eval()
+        model.freeze()
+        _enliven(model)
+    return model
+
+
+def save_model(model: EncDecRNNTBPEModel, path: Path) -> None:
+    """Write a `.nemo` that is the same, and names no directory, wherever it is written."""
+    files = tokenizer_files(model.tokenizer.tokenizer.serialized_model_proto())
+    settings = OmegaConf.to_container(model.cfg, resolve=True)
+    settings["tokenizer"] = {
+        "dir": "tokenizer",
+        "type": "bpe",
+        "model_path": f"nemo:{MODEL}",
+        "vocab_path": f"nemo:{VOCABULARY}",
+        "spe_tokenizer_vocab": f"nemo:{SCORES}",
+    }
+    files["model_config.yaml"] = yaml.safe_dump(settings, sort_keys=False).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        weights = Path(folder) / "model_weights.ckpt"
+        torch.save({name: value.detach() for name, value in model.state_dict().items()}, weights)
+        partial = Path(folder) / path.name
+        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
+            for name, content in sorted(files.items()):
+                archive.addfile(_member(name, len(content)), io.BytesIO(content))
+            with weights.open("rb") as stream:
+                archive.addfile(_member(weights.name, weights.stat().st_size), stream)
+        partial.replace(path)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.uname, member.gname = size, "root", "root"
+    return member
+
+
+def _enliven(model: EncDecRNNTBPEModel) -> None:
+    """Change PyTorch's initial weights so that no mistake downstream can hide in them."""
+    for name, parameter in model.named_parameters():
+        if "pos_bias" in name:
+            parameter.normal_(0.0, 0.1)
+    for module in model.encoder.modules():
+        if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
+            module.weight.normal_(1.0, 0.1)
+            module.bias.normal_(0.0, 0.1)
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_(0.0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            # PyTorch draws weights that shrink a signal by sqrt(3) at every layer.
+            module.weight.mul_(3**0.5)
+    for name, parameter in model.decoder.prediction["dec_rnn"].lstm.named_parameters():
+        if name.startswith("weight"):
+            parameter.mul_(LSTM_GAIN)
+    noise = _noise(NOISE_FRAMES, model.encoder._feat_in)
+    _scale_stem(model.encoder.pre_encode, noise)
+    _balance_joint(model, noise)
+
+
+def _noise(frames: int, mels: int) -> Tensor:
+    """[1, frames, mels], the size of log-mel: half fast, half as slow as syllables and formants."""
+    fast = torch.randn(1, 1, frames, mels)
+    slow = torch.randn(1, 1, frames // 10, mels // 8)
+    slow = functional.interpolate(slow, (frames, mels), mode="bilinear")
+    return LOG_MEL_MEAN + LOG_MEL_DEVIATION * (fast / fast.std() + slow / slow.std())[0] / 2**0.5
+
+
+def _scale_stem(stem: nn.Module, noise: Tensor) -> None:
+    """Give every layer's output deviation 1 on noise [1, frames, mels] the size of log-mel.
+
+    The first convolution, reading log-mel with its large mean, would otherwise see only that.
+    """
+    layers = [*(module for module in stem.conv.modules() if isinstance(module, nn.Conv2d)), stem.out]
+    lengths = torch.tensor([noise.shape[1]])
+    for index, layer in enumerate(layers):
+        seen: list[Tensor] = []
+        hook = layer.register_forward_hook(lambda _m, _i, output, seen=seen: seen.append(output))
+        if index == 0:
+            layer.bias -= LOG_MEL_MEAN * layer.weight.sum((1, 2, 3))
+        stem(noise, lengths)
+        hook.remove()
+        deviation = seen[0].std()
+        layer.weight /= deviation
+        layer.bias /= deviation
+
+
+def _balance_joint(model: EncDecRNNTBPEModel, noise: Tensor) -> None:
+    """Let tokens depend on frames and on earlier tokens, and come at a plausible rate."""
+    joint, decoder = model.joint, model.decoder
+    encoded, lengths = model.encoder(
+        audio_signal=noise.transpose(1, 2), length=torch.tensor([noise.shape[1]])
+    )
+    tokens = torch.randint(0, decoder.vocab_size, (1, encoded.shape[2]))
+    predicted, _ = decoder.predict(tokens, None, add_sos=False)
+    # More of the prediction would keep the search in states that never or always emit.
+    shares = ((joint.enc, encoded.transpose(1, 2), 1.0), (joint.pred, predicted, 0.5))
+    for half, signal, share in shares:
+        projected = half(signal)[0]
+        factor = share / projected.std(0).mean()
+        half.bias.add_(half.bias - projected.mean(0)).mul_(factor)
+        half.weight *= factor
+    blank = joint.joint_net[-1].bias[-1:]
+    low, high = -BLANK_RANGE, BLANK_RANGE
+    for _ in range(BISECTIONS):
+        blank.fill_((low + high) / 2)
+        best = model.decoding.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+        if len(best[0].y_sequence) > TOKEN_SHARE * encoded.shape[2]:
+            low = float(blank)
+        else:
+            high = float(blank)
+
+
+@contextmanager
+def _nemo_errors_only() -> Iterator[None]:
+    level = nemo_logging.get_verbosity()
+    nemo_logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        nemo_logging.set_verbosity(level)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="quantkit.bench.random_model", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the .nemo file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", choices=SHAPES, default="nemotron")
+    given = parser.parse_args(arguments)
+    model = build_model(SHAPES[given.size], given.seed)
+    save_model(model, given.out)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    sys.stdout.write(f"{given.out}: {parameters:,} parameters, {given.out.stat().st_size:,} bytes\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

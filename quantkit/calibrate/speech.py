@@ -1,0 +1,83 @@
+"""Speech through the observed graphs, exactly as a stream in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantkit.calibrate.observe import ObservedSession
+from quantkit.stream.audio import read_blocks
+from quantkit.stream.chunks import Chunk, ChunkWindows
+from quantkit.stream.greedy import GreedyDecoder
+from quantkit.stream.mel import LogMel
+from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.stream.transducer import Prediction, Transducer
+
+_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+
+class ObservedModel:
+    """The three graphs of a model directory, observed."""
+
+    def __init__(self, model: Path) -> None:
+        self.settings = StreamingSettings.load(model / SETTINGS_FILE)
+        self.sessions = {
+            name: ObservedSession(model / f"{name}.onnx")
+            for name in ("encoder", "predictor", "joint")
+        }
+        self._transducer = Transducer(
+            self.sessions["predictor"], self.sessions["joint"], self.settings
+        )
+
+    def listen(self, audio: Path) -> int:
+        """Stream one recording through encoder and greedy decoder; return its encoder frames.
+
+        Raises:
+            InputError: the recording cannot be used.
+        """
+        mel = LogMel(self.settings.mel, self.settings.sample_rate)
+        windows = ChunkWindows(self.settings)
+        encoder = _Encoder(self.sessions["encoder"])
+        decoder: GreedyDecoder[Prediction] = GreedyDecoder(
+            self._transducer, self.settings.max_symbols
+        )
+        frames = 0
+
+        def decode(chunks: list[Chunk]) -> int:
+            encoded = [encoder.step(chunk) for chunk in chunks]
+            for part in encoded:
+                decoder.decode(part)
+            return sum(part.shape[1] for part in encoded)
+
+        for block in read_blocks(audio, self.settings.sample_rate):
+            frames += decode(windows.push(mel.push(block)))
+        frames += decode(windows.push(mel.flush()))
+        return frames + decode(windows.flush())
+
+
+class _Encoder:
+    """One stream's caches around the observed encoder."""
+
+    def __init__(self, session: ObservedSession) -> None:
+        self._session = session
+        self._caches: dict[str, NDArray[Any]] = {
+            node.name: np.zeros(node.shape, _TYPES[node.type])
+            for node in session.get_inputs()
+            if node.name not in {"features", "length"}
+        }
+
+    def step(self, chunk: Chunk) -> NDArray[np.float32]:
+        """Encode the next chunk: its valid frames, float32 [1, T, dim]."""
+        window = np.asarray(chunk.features, np.float32)
+        feeds: dict[str, NDArray[Any]] = {
+            "features": window.reshape(1, *window.shape[-2:]),
+            "length": np.array([chunk.length], np.int64),
+            **self._caches,
+        }
+        names = ["encoded", "encoded_length", *(f"{name}_next" for name in self._caches)]
+        encoded, length, *caches = self._session.run(names, feeds)
+        self._caches = dict(zip(self._caches, caches, strict=True))
+        return encoded[:, : int(length[0])]

@@ -1,0 +1,166 @@
+import json
+import os
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from quantkit.bundle.inventory import inventory
+from quantkit.bundle.manifest import check_files, load_manifest
+from quantkit.bundle.native import Facts, bundle_native, copy_file
+from quantkit.core.errors import InputError
+
+PARITY = {
+    "utterances": 3,
+    "token_exact_utterances": 1.0,
+    "token_errors": 0,
+    "reference_tokens": 42,
+    "near_tie_errors": 0,
+    "encoder_max_abs_error": 2e-6,
+    "wer": {"reference": 0.25, "candidate": 0.25},
+}
+FACTS = Facts(
+    recipe={"name": "toy"},
+    source={"name": "toy.nemo", "revision": None, "sha256": "0" * 64},
+    versions={"quantkit": "0.1.0"},
+    parity=PARITY,
+    graphs=None,
+    key="1" * 64,
+)
+
+
+def _graph() -> ir.Model:
+    weight = ir.tensor(np.ones((8, 4), np.float32), name="weight")
+    bias = ir.tensor(np.ones(4, np.float32), name="bias")
+    index = ir.tensor(np.arange(3), name="index")
+    values = [ir.Value(name=tensor.name, const_value=tensor) for tensor in (weight, bias, index)]
+    graph = ir.Graph([], [], nodes=[], initializers=values, opset_imports={"": 21})
+    return ir.Model(graph, ir_version=10)
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("encoder", "predictor", "joint"):
+        data = f"{name}.onnx.data" if name == "encoder" else None
+        ir.save(_graph(), folder / f"{name}.onnx", external_data=data)
+    settings = {"algorithmic_latency_s": 0.49, "chunk_s": 0.56, "latency_definition": "delay"}
+    (folder / "streaming.json").write_text(json.dumps(settings))
+    (folder / "tokens.txt").write_text("a 0\n")
+    (folder / "tokenizer.model").write_bytes(b"pieces")
+    (folder / "source.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def artifact(model, tmp_path):
+    out = tmp_path / "artifact"
+    out.mkdir()
+    bundle_native(model, out, FACTS)
+    return out
+
+
+def test_the_layout(artifact) -> None:
+    names = {path.name for path in artifact.iterdir()}
+    assert names >= {"encoder.onnx", "predictor.onnx", "joint.onnx", "manifest.json", "README.md"}
+    assert "source.json" not in names
+    manifest = load_manifest(artifact)
+    check_files(artifact, manifest)
+    assert manifest["latency"] == {"algorithmic_s": 0.49, "chunk_s": 0.56, "definition": "delay"}
+    assert manifest["total_bytes"] == sum(file["bytes"] for file in manifest["files"].values())
+
+
+def test_the_card_says_what_was_measured(artifact) -> None:
+    card = (artifact / "README.md").read_text()
+    assert card.startswith("# toy\n")
+    assert "0 of 42" in card
+    assert "25.00%" in card
+
+
+def test_the_inventory_counts_weights_only(model) -> None:
+    graphs = inventory(model)
+    assert graphs["joint"]["parameters"] == 36
+    assert graphs["joint"]["bits_per_weight"] == 32.0
+    (tensor,) = graphs["encoder"]["tensors"]
+    assert tensor == {
+        "name": "weight",
+        "shape": [8, 4],
+        "bits": 32,
+        "block_size": None,
+        "bytes": 128,
+        "relative_error": 0.0,
+    }
+
+
+def test_copies_have_one_link(model, tmp_path) -> None:
+    content = np.random.default_rng(0).bytes(3_000_000)
+    (tmp_path / "source").write_bytes(content)
+    os.link(tmp_path / "source", tmp_path / "second name")
+    copy_file(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == content
+    assert (tmp_path / "target").stat().st_nlink == 1
+
+
+def test_copying_falls_back_where_the_kernel_cannot(tmp_path, monkeypatch) -> None:
+    def refuse(*_):
+        raise OSError(18, "cross-device")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    (tmp_path / "source").write_bytes(b"content")
+    copy_file(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"content"
+
+
+def test_a_full_disk_is_not_hidden(tmp_path, monkeypatch) -> None:
+    def refuse(*_):
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    (tmp_path / "source").write_bytes(b"content")
+    with pytest.raises(OSError, match="no space"):
+        copy_file(tmp_path / "source", tmp_path / "target")
+
+
+def test_a_changed_file_is_named(model, tmp_path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(InputError, match=r"tokens\.txt: its content is not what the store wrote"):
+        bundle_native(model, out, FACTS, {"tokens.txt": "0" * 64})
+    assert not (out / "manifest.json").exists()
+
+
+def test_a_missing_file_is_named(model, tmp_path) -> None:
+    (model / "joint.onnx").unlink()
+    with pytest.raises(InputError, match=r"joint\.onnx missing"):
+        bundle_native(model, tmp_path, FACTS)
+
+
+def test_damage_is_told_file_by_file(artifact) -> None:
+    manifest = load_manifest(artifact)
+    (artifact / "tokens.txt").write_text("b 0\n")
+    (artifact / "joint.onnx").unlink()
+    (artifact / "tokenizer.model").write_bytes(b"longer than it was")
+    with pytest.raises(InputError) as caught:
+        check_files(artifact, manifest)
+    text = str(caught.value)
+    assert "tokens.txt: found sha256" in text
+    assert "joint.onnx: is missing" in text
+    assert "tokenizer.model: found 18 bytes" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "found no manifest"),
+        ("{", "is not JSON"),
+        ('{"schema": 7}', "schema: found 7, accepted: 1"),
+        ("[]", "schema: found None"),
+        ('{"schema": 1}', "missing recipe, source"),
+    ],
+)
+def test_a_manifest_that_is_none(tmp_path, content, expected) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=expected):
+        load_manifest(tmp_path)

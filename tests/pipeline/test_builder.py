@@ -1,0 +1,160 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from quantkit.bundle.manifest import check_files, load_manifest
+from quantkit.core.errors import InputError
+from quantkit.pipeline import Store, plan_build
+from quantkit.recipe import load_recipe
+from tests.pipeline.toy import ARTIFACT, STORE, Points, make_workshop, toy_build, toy_chain
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch) -> Path:
+    make_workshop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _begun(points: list[str]) -> list[str]:
+    return [point.split()[0] for point in points if point.endswith("begins")]
+
+
+def _plan(monkeypatch, *overrides: str, force: bool = False) -> dict[str, str]:
+    monkeypatch.setattr(
+        "quantkit.pipeline.builder.chain",
+        lambda recipe, found: toy_chain(recipe, found, Points()),
+    )
+    recipe = load_recipe(Path("recipe.yaml"), overrides)
+    rows = plan_build(recipe, ARTIFACT, Store(STORE), force=force)
+    assert all(row.cached != bool(row.why) for row in rows)
+    return {row.stage: row.why for row in rows}
+
+
+def test_the_artifact_is_whole_and_its_manifest_says_what_scripts_read(
+    workshop, monkeypatch
+) -> None:
+    built, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["export", "fuse", "quantize", "verify"]
+    manifest = load_manifest(ARTIFACT)
+    check_files(ARTIFACT, manifest)
+    assert manifest["recipe"]["quantize"]["bits"] == 4
+    assert manifest["source"]["name"] == "toy.nemo"
+    assert manifest["graphs"]["encoder"]["bits_per_weight"] == 4.5
+    assert manifest["latency"] == {"algorithmic_s": 0.5, "chunk_s": 0.56, "definition": "toy"}
+    assert manifest["parity"]["token_errors"] == 1
+    assert manifest["versions"].keys() == {"quantkit", "python", "torch", "numpy"}
+    on_disk = {path.name for path in ARTIFACT.iterdir()} - {"manifest.json"}
+    assert manifest["files"].keys() == on_disk
+    assert manifest["total_bytes"] == sum((ARTIFACT / name).stat().st_size for name in on_disk)
+    assert [gate.passed for gate in built.gates] == [True]
+
+
+def test_nothing_runs_twice(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    stamp = (ARTIFACT / "manifest.json").stat().st_mtime_ns
+    _, points = toy_build(monkeypatch, workshop)
+    assert points == []
+    assert (ARTIFACT / "manifest.json").stat().st_mtime_ns == stamp
+    assert set(_plan(monkeypatch).values()) == {""}
+
+
+def test_two_recipes_share_an_export(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    _, points = toy_build(monkeypatch, workshop, overrides=("quantize.bits=8", "name=other"))
+    assert _begun(points) == ["quantize", "verify"]
+
+
+def test_the_plan_says_why(workshop, monkeypatch) -> None:
+    assert set(_plan(monkeypatch).values()) == {"never run"}
+    toy_build(monkeypatch, workshop)
+    changed = _plan(monkeypatch, "quantize.bits=8")
+    assert changed["export"] == changed["fuse"] == ""
+    assert changed["quantize"] == "settings.bits 4 -> 8"
+    assert changed["verify"].startswith("input quantize ")
+    assert "settings.quantize.bits 4 -> 8" in changed["bundle"]
+    (workshop / "toy.nemo").write_bytes(b"other weights")
+    assert _plan(monkeypatch)["export"].startswith("input checkpoint ")
+    assert set(_plan(monkeypatch, force=True).values()) == {"forced"}
+
+
+def test_force_runs_everything(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    _, points = toy_build(monkeypatch, workshop, force=True)
+    assert _begun(points) == ["export", "fuse", "quantize", "verify"]
+
+
+def test_a_damaged_result_is_made_again(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    (path,) = STORE.glob("fuse/*/files/joint.onnx")
+    path.write_bytes(b"short")
+    assert "joint.onnx has 5 bytes" in _plan(monkeypatch)["fuse"]
+    _, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["fuse"]
+
+
+def test_silent_corruption_is_caught_when_the_artifact_is_written(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    (path,) = STORE.glob("quantize/*/files/joint.onnx")
+    path.write_bytes(b"\0" * path.stat().st_size)
+    shutil.rmtree(ARTIFACT)
+    with pytest.raises(InputError, match=r"joint\.onnx.*--force"):
+        toy_build(monkeypatch, workshop)
+    assert not ARTIFACT.exists()
+
+
+def test_a_damaged_artifact_is_written_again(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    (ARTIFACT / "tokens.txt").unlink()
+    assert _plan(monkeypatch)["bundle"] == "the artifact's tokens.txt is damaged"
+    toy_build(monkeypatch, workshop)
+    check_files(ARTIFACT, load_manifest(ARTIFACT))
+
+
+def test_a_missed_gate_still_leaves_the_artifact(workshop, monkeypatch) -> None:
+    built, _ = toy_build(monkeypatch, workshop, overrides=("verify.gates.token_error_rate=0.01",))
+    assert (built.artifact / "manifest.json").is_file()
+    assert str(built.gates[0]) == (
+        "token_error_rate: measured 0.1, accepted at most 0.01, missed by 0.09"
+    )
+
+
+def test_a_directory_of_something_else_is_not_overwritten(workshop, monkeypatch) -> None:
+    ARTIFACT.mkdir(parents=True)
+    (ARTIFACT / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="is no artifact"):
+        toy_build(monkeypatch, workshop)
+    assert (ARTIFACT / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_wer_gate_without_texts_is_refused_before_the_work(workshop, monkeypatch) -> None:
+    (workshop / "speech.jsonl").write_text(json.dumps({"audio": "one.wav"}))
+    with pytest.raises(InputError, match="no utterance has a text"):
+        toy_build(monkeypatch, workshop, overrides=("verify.gates.wer_difference=0.01",))
+    assert not STORE.exists()
+
+
+def test_a_missing_checkpoint_is_named(workshop, monkeypatch) -> None:
+    with pytest.raises(InputError, match=r"gone\.nemo does not exist"):
+        toy_build(monkeypatch, workshop, overrides=("model.source=gone.nemo",))
+
+
+@pytest.mark.parametrize("name", ["demo-fp32", "demo-int4-kquant"])
+def test_the_real_chain_of_a_shipped_recipe(name, workshop) -> None:
+    from quantkit.pipeline.chain import chain
+    from quantkit.pipeline.checkpoint import Checkpoint
+
+    root = Path(__file__).parents[2]
+    overrides = ["verify.manifest=speech.jsonl"]
+    if name != "demo-fp32":
+        overrides += ["calibrate={manifest: speech.jsonl}", "quantize.importance=activation"]
+    recipe = load_recipe(root / "recipes" / f"{name}.yaml", overrides)
+    stages = chain(recipe, Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64))
+    assert [stage.name for stage in stages] == (
+        ["export", "fuse", "verify"]
+        if name == "demo-fp32"
+        else ["export", "fuse", "calibrate", "quantize", "verify"]
+    )
+    assert stages[-1].upstream == (stages[-2].name,)

@@ -1,0 +1,77 @@
+import os
+from dataclasses import replace
+
+import pytest
+from filelock import FileLock
+
+from quantkit.core.errors import InputError
+from quantkit.pipeline.key import StageKey
+from quantkit.pipeline.store import Store
+
+KEY = StageKey("export", "1", {"chunk_ms": 560}, {}, {})
+
+
+def _put(store, key, recipe="demo") -> None:
+    with store.writing(key, recipe) as out:
+        (out / "a.bin").write_bytes(b"12345")
+        (out / "deep").mkdir()
+        (out / "deep" / "b.bin").write_bytes(b"6")
+
+
+def test_what_was_written_is_found_with_sizes_and_digests(tmp_path) -> None:
+    store = Store(tmp_path)
+    assert store.find(KEY) is None
+    _put(store, KEY)
+    entry = store.read(KEY)
+    assert (entry.directory / "a.bin").read_bytes() == b"12345"
+    assert entry.files["deep/b.bin"]["bytes"] == 1
+    assert len(entry.files["a.bin"]["sha256"]) == 64
+    assert entry.damage() is None
+
+
+def test_a_failure_leaves_nothing(tmp_path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(FileNotFoundError), store.writing(KEY, "demo") as out:
+        (out / "a.bin").write_bytes((out / "not there").read_bytes())
+    assert store.find(KEY) is None
+    assert not list((tmp_path / "export").iterdir())
+
+
+def test_damage_is_named(tmp_path) -> None:
+    store = Store(tmp_path)
+    _put(store, KEY)
+    entry = store.read(KEY)
+    (entry.directory / "a.bin").write_bytes(b"1")
+    assert entry.damage() == "a.bin has 1 bytes instead of 5"
+    (entry.directory / "a.bin").unlink()
+    assert entry.damage() == "a.bin is missing"
+
+
+def test_newest_prefers_the_recipe_of_the_same_name(tmp_path) -> None:
+    store = Store(tmp_path)
+    other = replace(KEY, version="2")
+    _put(store, KEY, "mine")
+    _put(store, other, "theirs")
+    os.utime(tmp_path / "export" / KEY.digest / "entry.json", (1, 1))
+    assert store.newest("export", "mine").key == KEY.as_json()
+    assert store.newest("export", "third").key == other.as_json()
+    assert store.newest("fuse", "mine") is None
+
+
+def test_sweep_removes_leftovers_but_not_of_the_living(tmp_path) -> None:
+    store = Store(tmp_path)
+    dead, alive = tmp_path / "export" / ".aa.partial-1", tmp_path / "export" / ".bb.partial-1"
+    for path in (dead, alive):
+        path.mkdir(parents=True)
+    (tmp_path / "locks").mkdir()
+    with FileLock(tmp_path / "locks" / "export-bb.lock"):
+        store.sweep()
+        assert not dead.exists()
+        assert alive.exists()
+    store.sweep()
+    assert not alive.exists()
+
+
+def test_a_deleted_result_is_an_input_error(tmp_path) -> None:
+    with pytest.raises(InputError, match="vanished"):
+        Store(tmp_path).read(KEY)

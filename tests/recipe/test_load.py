@@ -1,0 +1,174 @@
+"""What a wrong recipe is told."""
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.core.errors import InputError
+from quantkit.recipe import load_recipe
+
+GOOD = """schema: 1
+name: mine
+model:
+  source: mine.nemo
+  chunk_ms: 160
+quantize:
+  scheme: kquant
+  bits: 4
+  rules:
+    - {match: "encoder/*", bits: 8}
+verify:
+  manifest: speech.jsonl
+  gates: {token_error_rate: 0.05}
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str) -> Path:
+        Path("r.yaml").write_text(text)
+        return Path("r.yaml")
+
+    return write
+
+
+def _problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value).splitlines()
+
+
+def test_a_good_recipe(write) -> None:
+    recipe = load_recipe(write(GOOD))
+    assert recipe.model.chunk_ms == 160
+    assert recipe.quantize is not None
+    assert recipe.quantize.rules[0].bits == 8
+    assert recipe.calibrate is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("bits: 4", "bits: 5", "r.yaml:8:3: quantize.bits: found 5, accepted: 4 or 8"),
+        ("bits: 4", 'bits: "4"', "r.yaml:8:3: quantize.bits: found '4', accepted: 4 or 8"),
+        (
+            "bits: 4",
+            "block_size: 24",
+            "r.yaml:8:3: quantize.block_size: found 24, accepted: 16, 32, 64, 128 or 256",
+        ),
+        (
+            "bits: 8}",
+            "bits: 3}",
+            "r.yaml:10:27: quantize.rules[0].bits: found 3, accepted: 4 or 8",
+        ),
+        (
+            "scheme: kquant",
+            "scheme: gptq",
+            "r.yaml:7:3: quantize.scheme: found 'gptq', accepted: 'rtn' or 'kquant'",
+        ),
+        ("schema: 1", "schema: 2", "r.yaml:1:1: schema: found 2, accepted: 1"),
+        (
+            "chunk_ms: 160",
+            "chunk_ms: 1.5",
+            "r.yaml:5:3: model.chunk_ms: found 1.5, accepted: an integer, above 0, a multiple of 10",
+        ),
+        (
+            "  manifest: speech.jsonl\n",
+            "",
+            "r.yaml:11:1: verify.manifest: missing; accepted: a text",
+        ),
+        (
+            "{token_error_rate: 0.05}",
+            "{token_error_rate: 5}",
+            "r.yaml:13:11: verify.gates.token_error_rate: found 5, accepted: a number, at least 0",
+        ),
+        (
+            "{token_error_rate: 0.05}",
+            "{}",
+            "r.yaml:13:3: verify.gates: found no gate, accepted: at least one of",
+        ),
+        (
+            "{token_error_rate: 0.05}",
+            "{token_error_rate: .nan}",
+            "r.yaml:13:11: verify.gates.token_error_rate: found nan, accepted: a number",
+        ),
+        ("mine.nemo", "hf://a/b", "r.yaml:4:3: model.source: found 'hf://a/b' without a revision"),
+        (
+            "mine.nemo",
+            "model.onnx",
+            "r.yaml:4:3: model.source: found 'model.onnx', accepted: 'demo'",
+        ),
+        (
+            "bits: 4",
+            "importance: activation",
+            "r.yaml:8:3: quantize.importance: found 'activation' without the speech it needs",
+        ),
+        (
+            "name: mine",
+            "name: Mine!",
+            "r.yaml:2:1: name: found 'Mine!', accepted: a text, matching",
+        ),
+        ("name: mine", "name: [", "r.yaml:4:9: not valid YAML"),
+        ("name: mine", "schema: 1", "r.yaml:2:1: not valid YAML: found duplicate key"),
+    ],
+)
+def test_one_problem(write, old, new, expected) -> None:
+    (problem,) = _problems(write(GOOD.replace(old, new)))[:1]
+    assert problem.startswith(expected), problem
+
+
+def test_an_unknown_key_names_the_nearest(write) -> None:
+    (problem,) = _problems(write(GOOD.replace("bits: 4", "blok_size: 32")))
+    assert problem.startswith("r.yaml:8:3: quantize.blok_size: unknown key; accepted: bits, ")
+    assert problem.endswith("Did you mean 'block_size'?")
+
+
+def test_a_key_of_another_scheme_is_unknown(write) -> None:
+    (problem,) = _problems(write(GOOD.replace("bits: 4", "symmetric: true")))
+    assert "quantize.symmetric: unknown key" in problem
+
+
+def test_all_problems_at_once(write) -> None:
+    text = GOOD.replace("bits: 4", "bits: 5").replace("name: mine", "name: 7")
+    assert len(_problems(write(text), "model.chunk_ms=x")) == 3
+
+
+def test_what_is_no_recipe(write, tmp_path) -> None:
+    assert "found a list, accepted: a mapping" in _problems(write("- 1\n"))[0]
+    assert "found nothing, accepted" in _problems(write(""))[0]
+    assert "No such file" in _problems(Path("gone.yaml"))[0]
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\0")
+    assert "not UTF-8" in _problems(Path("r.yaml"))[0]
+
+
+def test_overrides(write) -> None:
+    path = write(GOOD)
+    recipe = load_recipe(
+        path,
+        ["model.chunk_ms=560", "quantize.rules.0.bits=4", "calibrate.manifest=c.jsonl", "name=b"],
+    )
+    assert recipe.model.chunk_ms == 560
+    assert recipe.quantize is not None
+    assert recipe.quantize.rules[0].bits == 4
+    assert recipe.calibrate is not None
+    assert recipe.name == "b"
+    assert load_recipe(path, ["quantize=null"]).quantize is None
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("quantize.bits=5", "--set quantize.bits=5: quantize.bits: found 5, accepted: 4 or 8"),
+        ("quantize.bit=4", "--set quantize.bit=4: quantize.bit: unknown key"),
+        ("quantize={scheme: rtn, bits: 3}", "--set quantize={scheme: rtn, bits: 3}: quantize.bits"),
+        ("name", "--set name: accepted: KEY=VALUE"),
+        ("name.x=1", "--set name.x=1: name is 'mine', which has no key 'x'"),
+        ("quantize.rules.4.bits=8", "--set quantize.rules.4.bits=8: quantize.rules is a list of 1"),
+        ("name=[", "--set name=[:1:2: not valid YAML"),
+    ],
+)
+def test_wrong_overrides_name_themselves(write, override, expected) -> None:
+    (problem,) = _problems(write(GOOD), override)
+    assert problem.startswith(expected), problem

@@ -1,0 +1,46 @@
+"""Every recipe that ships is valid and what its name says."""
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.core.speech import read_manifest
+from quantkit.recipe import load_recipe, parse_source
+from quantkit.recipe.source import DemoSource, HubSource
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+SCHEMES = ["fp32", "int4-rtn", "int8-rtn", "int4-kquant"]
+
+
+def test_both_families_have_every_scheme() -> None:
+    names = {path.stem for path in RECIPES}
+    assert names >= {f"{family}-{scheme}" for family in ("demo", "nemotron") for scheme in SCHEMES}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe(path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    source = parse_source(recipe.model.source)
+    if path.stem.startswith("nemotron"):
+        assert isinstance(source, HubSource)
+        assert len(source.revision) == 40, "a commit, because branches move"
+    else:
+        assert isinstance(source, DemoSource)
+    utterances = read_manifest(ROOT / recipe.verify.manifest)
+    assert all(utterance.text for utterance in utterances)
+    if recipe.quantize is None:
+        assert recipe.verify.gates.token_exact_utterances == 1.0
+    else:
+        width = path.stem.split("-")[1]
+        assert f"int{recipe.quantize.bits}" == width
+        assert recipe.quantize.scheme == path.stem.split("-")[2]
+
+
+def test_canonical_spells_out_defaults_and_reads_back(tmp_path) -> None:
+    recipe = load_recipe(ROOT / "recipes" / "demo-int4-kquant.yaml")
+    canonical = recipe.canonical()
+    assert canonical["schema"] == 1
+    assert canonical["quantize"]["exclude"] == []
+    assert type(recipe).model_validate(canonical, strict=False) == recipe
