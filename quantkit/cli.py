@@ -246,7 +246,7 @@ def _transcribe(
 
     rate = transcriber.settings.sample_rate
     stream = transcriber.stream()
-    blocks = read_blocks(path, rate, 0.1 if realtime else 1.0)
+    blocks = read_blocks(path, rate, block_s=0.1)
     busy = 0.0
     for block in paced(blocks, rate) if realtime else blocks:
         began = time.perf_counter()

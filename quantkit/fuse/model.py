@@ -30,6 +30,8 @@ from quantkit.fuse.transposes import cancel_transposes
 from quantkit.fuse.weight_transposes import fold_weight_transposes
 
 GRAPHS = ("encoder", "predictor", "joint")
+# Smaller constants stay in the protobuf, where a reader sees them.
+EXTERNAL_BYTES = 1024
 
 Rewrite = Callable[[ir.Model], int]
 
@@ -57,44 +59,68 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    work = [(graph, *rewrite) for graph in GRAPHS for rewrite in REWRITES]
-    current: dict[str, Path] = {graph: model / f"{graph}.onnx" for graph in GRAPHS}
-    reference: dict[str, gate.Outputs] = {}
-    with tempfile.TemporaryDirectory(dir=out, prefix=".fuse-") as scratch:
-        for index, (graph, name, rewrite) in enumerate(
-            progress.track(work, len(work), "fuse")
-        ):
-            if graph not in reference:
-                reference[graph] = gate.streamed_outputs(current[graph])
-            rewritten = Path(scratch) / str(index) / f"{graph}.onnx"
-            matches = apply(rewrite, current[graph], rewritten)
-            entry = {"graph": graph, "name": name, "matches": matches}
-            if matches:
-                outputs = gate.streamed_outputs(rewritten)
-                entry["max_relative_error"] = gate.check(name, reference[graph], outputs)
-                if current[graph].is_relative_to(scratch):
-                    shutil.rmtree(current[graph].parent)
-                current[graph] = rewritten
-            report.append(entry)
-        for graph, path in current.items():
-            for part in (path, path.with_name(f"{path.name}.data")):
-                if part.exists():
-                    shutil.copyfile(part, out / part.name)
-                    if part.is_relative_to(scratch):
-                        part.unlink()
+    steps = progress.track(range(len(GRAPHS) * len(REWRITES)), len(GRAPHS) * len(REWRITES), "fuse")
+    for name in GRAPHS:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".fuse-") as scratch:
+            current = _copied(model / f"{name}.onnx", Path(scratch))
+            reference = gate.streamed_outputs(current)
+            for rewrite_name, rewrite in REWRITES:
+                index = next(steps)
+                rewritten = Path(scratch) / f"{index}.onnx"
+                entry = {"graph": name, "name": rewrite_name}
+                entry["matches"] = apply(rewrite, current, rewritten)
+                if entry["matches"]:
+                    outputs = gate.streamed_outputs(rewritten)
+                    entry["max_relative_error"] = gate.check(rewrite_name, reference, outputs)
+                    current = rewritten
+                report.append(entry)
+            save_complete(ir.load(current), out / f"{name}.onnx")
+    next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
 
 
 def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
-    """Apply one rewrite to an ONNX file and write the result if anything matched."""
-    graph = ir.load(source)
-    matches = rewrite(graph)
-    if matches:
-        IdentityEliminationPass()(graph)
-        RemoveUnusedNodesPass()(graph)
-        RemoveUnusedOpsetsPass()(graph)
-        if any(node.domain == MICROSOFT for node in graph.graph):
-            graph.opset_imports[MICROSOFT] = 1
-        target.parent.mkdir(parents=True)
-        ir.save(graph, target, external_data=f"{target.name}.data", size_threshold_bytes=1024)
+    """Apply one rewrite to an ONNX file; where it matched, write the result beside it.
+
+    Only the weights that the rewrite changed are written, to `target` + ".data"; the others stay
+    in the files of `source`, which are in the same directory.
+    """
+    model = ir.load(source)
+    matches = rewrite(model)
+    if not matches:
+        return 0
+    IdentityEliminationPass()(model)
+    RemoveUnusedNodesPass()(model)
+    RemoveUnusedOpsetsPass()(model)
+    if any(node.domain == MICROSOFT for node in model.graph):
+        model.opset_imports[MICROSOFT] = 1
+    changed = [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and not isinstance(value.const_value, ir.ExternalTensor)
+        and value.const_value.nbytes >= EXTERNAL_BYTES
+    ]
+    written = ir.external_data.convert_tensors_to_external(
+        [value.const_value for value in changed if value.const_value is not None],
+        target.parent,
+        f"{target.name}.data",
+    )
+    for value, tensor in zip(changed, written, strict=True):
+        value.const_value = tensor
+    ir.save(model, target)
     return matches
+
+
+def save_complete(model: ir.Model, path: Path) -> None:
+    """Write a graph with all of its large weights in `path` + ".data"."""
+    ir.save(
+        model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES
+    )
+
+
+def _copied(source: Path, directory: Path) -> Path:
+    for part in (source, source.with_name(f"{source.name}.data")):
+        if part.exists():
+            shutil.copyfile(part, directory / part.name)
+    return directory / source.name

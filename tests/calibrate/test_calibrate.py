@@ -15,7 +15,7 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.model import quantize_model
-from quantkit.stream import ChunkWindows, LogMel, StreamingSettings, Transcriber
+from quantkit.stream import ChunkWindows, LogMel, Prediction, StreamingSettings, Transcriber
 from quantkit.stream.settings import SETTINGS_FILE
 from tests.stream.conftest import (
     MELS,
@@ -113,7 +113,9 @@ def test_the_numbers_are_those_of_the_stream_in_use(
         start = staticmethod(transcriber.transducer.start)
         advance = staticmethod(transcriber.transducer.advance)
 
-        def logits(self, encoded, prediction):  # type: ignore[no-untyped-def]
+        def logits(
+            self, encoded: NDArray[np.float32], prediction: Prediction
+        ) -> NDArray[np.float32]:
             seen.append(encoded[0])
             return logits(encoded, prediction)
 

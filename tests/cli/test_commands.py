@@ -1,0 +1,164 @@
+"""The other commands: exit codes, messages, no traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quantkit import __version__
+from quantkit.cli import main
+from tests.cli.blocked import without
+from tests.pipeline.toy import CHAIN, Points, make_workshop, toy_chain
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch) -> Path:
+    make_workshop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(CHAIN, lambda recipe, found: toy_chain(recipe, found, Points()))
+    return tmp_path
+
+
+def test_schema_is_json_schema(capsys) -> None:
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["additionalProperties"] is False
+    assert schema["properties"].keys() == {
+        "schema",
+        "name",
+        "model",
+        "calibrate",
+        "quantize",
+        "verify",
+    }
+
+
+def test_help_and_version(capsys) -> None:
+    assert main(["--help"]) == 0
+    assert "transcribe" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["bild"], ["build"], ["build", "a", "b"], ["transcribe", "--x"]])
+def test_words_that_are_no_command(words, capsys) -> None:
+    assert main(words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_build_plan_and_again(workshop, capsys) -> None:
+    assert main(["build", "recipe.yaml", "--plan"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "export     run: never run"
+    assert not (workshop / "artifacts").exists()
+
+    assert main(["build", "recipe.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("artifacts/toy: ")
+    assert "1 of 10 (10.00%)" in out
+    assert "gate token_error_rate: measured 0.1" in out
+    assert "export: done in" in err
+
+    assert main(["build", "recipe.yaml", "--plan", "--set", "quantize.bits=8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "export     cached",
+        "fuse       cached",
+        "quantize   run: settings.bits 4 -> 8",
+    ]
+
+
+def test_a_missed_gate_is_exit_code_1_with_by_how_much(workshop, capsys) -> None:
+    words = ["build", "recipe.yaml", "--set", "verify.gates.token_error_rate=0.04", "--out", "a"]
+    assert main(words) == 1
+    out, err = capsys.readouterr()
+    assert "gate missed: token_error_rate: measured 0.1" in err
+    assert "missed by 0.06" in err
+    assert (workshop / "a" / "manifest.json").is_file()
+
+
+def test_a_wrong_recipe_is_exit_code_2(workshop, capsys) -> None:
+    assert main(["build", "recipe.yaml", "--set", "quantize.bits=5"]) == 2
+    err = capsys.readouterr().err
+    assert "--set quantize.bits=5: quantize.bits: found 5, accepted: 4 or 8" in err
+
+
+def test_debug_lets_the_traceback_through(workshop) -> None:
+    with pytest.raises(ValueError, match="found 5"):
+        main(["build", "recipe.yaml", "--set", "quantize.bits=5", "--debug"])
+
+
+def test_a_damaged_artifact_is_not_verified(workshop, capsys) -> None:
+    assert main(["build", "recipe.yaml"]) == 0
+    (workshop / "artifacts" / "toy" / "tokens.txt").write_text("x")
+    assert main(["verify", "artifacts/toy"]) == 2
+    assert "tokens.txt: found 1 bytes" in capsys.readouterr().err
+
+
+def test_another_checkpoint_is_not_compared_with(workshop, capsys) -> None:
+    assert main(["build", "recipe.yaml"]) == 0
+    (workshop / "other.nemo").write_bytes(b"other")
+    assert main(["verify", "artifacts/toy", "--source", "other.nemo"]) == 2
+    assert "other.nemo: found a checkpoint with sha256" in capsys.readouterr().err
+
+
+def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> None:
+    from tests.pipeline.toy import PARITY
+
+    def verify_model(artifact, checkpoint, speech, out, progress) -> None:
+        assert checkpoint.name == "toy.nemo"
+        (out / "parity.json").write_text(json.dumps(PARITY | {"token_errors": 5}))
+
+    monkeypatch.setattr("quantkit.verify.verify_model", verify_model)
+    assert main(["build", "recipe.yaml"]) == 0
+    assert main(["verify", "artifacts/toy", "--json", "report.json"]) == 1
+    assert json.loads((workshop / "report.json").read_text())["token_errors"] == 5
+    assert "missed by 0.4" in capsys.readouterr().err
+
+
+def test_quantize_any_onnx_file(tmp_path, capsys) -> None:
+    import numpy as np
+    import onnx_ir as ir
+
+    weight = ir.Value(
+        name="w", const_value=ir.tensor(np.random.default_rng(0).normal(size=(64, 32)), name="w")
+    )
+    weight.const_value = ir.tensor(weight.const_value.numpy().astype(np.float32), name="w")
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, 64]))
+    node = ir.node("MatMul", [x, weight])
+    y = node.outputs[0]
+    y.name, y.type, y.shape = "y", ir.TensorType(ir.DataType.FLOAT), ir.Shape([1, 32])
+    graph = ir.Graph([x], [y], nodes=[node], initializers=[weight], opset_imports={"": 21})
+    ir.save(ir.Model(graph, ir_version=10), tmp_path / "m.onnx")
+    out = tmp_path / "q.onnx"
+    words = ["quantize", str(tmp_path / "m.onnx"), "--scheme", "rtn", "--out", str(out)]
+    assert main([*words, "--block-size", "16"]) == 0
+    assert "bits per weight" in capsys.readouterr().out
+    assert out.exists()
+    assert main([*words, "--bits", "3"]) == 2
+    assert "bits" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_exit_code_3() -> None:
+    script = f"{without(['pydantic'])}\nfrom quantkit.cli import main\nsys.exit(main(['schema']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "pip install 'quantkit[build]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bug_is_told_without_a_traceback() -> None:
+    script = (
+        "import sys, quantkit.terminal, quantkit.cli as cli\n"
+        "cli.app.command(lambda: 1 / 0, name='boom')\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "boom"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 70
+    assert done.stderr.startswith("quantkit: internal error: ZeroDivisionError")
+    assert "Traceback" not in done.stderr
+    assert (
+        "Traceback" in subprocess.run([*command, "--debug"], capture_output=True, text=True).stderr
+    )

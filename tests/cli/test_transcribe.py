@@ -1,0 +1,151 @@
+"""`quantkit transcribe` as users and scripts see it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from quantkit.cli import main
+from quantkit.stream import Transcriber
+from tests.cli.blocked import BUILD_EXTRA, without
+
+
+@pytest.fixture
+def wav(tmp_path, speech_like) -> Path:
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, speech_like, 16_000, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def text(tiny_artifact, wav) -> str:
+    return Transcriber.load(tiny_artifact).transcribe(wav).text
+
+
+def test_one_file_is_its_text_alone(tiny_artifact, wav, text, capsys) -> None:
+    assert main(["transcribe", str(tiny_artifact), str(wav)]) == 0
+    assert capsys.readouterr().out == f"{text}\n"
+    assert text
+
+
+def test_json_is_one_object_a_line(tiny_artifact, wav, text, capsys) -> None:
+    assert main(["transcribe", str(tiny_artifact), str(wav), str(wav), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 2
+    assert lines[0].keys() == {"file", "duration_s", "text", "tokens", "rtfx"}
+    assert lines[0]["file"] == str(wav)
+    assert lines[0]["duration_s"] == 3.0
+    assert lines[0]["text"] == text
+    assert lines[0]["tokens"][0].keys() == {"id", "piece", "frame", "time_s"}
+    assert lines[0]["rtfx"] > 0
+
+
+def test_a_bad_file_does_not_stop_the_others(tiny_artifact, wav, text, tmp_path, capsys) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"not audio")
+    files = [str(bad), str(wav), str(tmp_path / "gone.wav")]
+    assert main(["transcribe", str(tiny_artifact), *files]) == 2
+    out, err = capsys.readouterr()
+    assert out == f"{wav}: {text}\n"
+    assert "bad.wav" in err
+    assert "gone.wav" in err
+    assert "Traceback" not in err
+
+
+def test_references_stand_above_what_was_decoded(
+    tiny_artifact, wav, text, tmp_path, capsys
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text(json.dumps({"audio": wav.name, "text": "what was said"}))
+    arguments = ["transcribe", str(tiny_artifact), str(wav), "--references", str(manifest)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        str(wav),
+        "  said     what was said",
+        f"  decoded  {text}",
+    ]
+
+
+def test_realtime_takes_as_long_as_the_audio(tiny_artifact, tmp_path, speech_like, capsys) -> None:
+    path = tmp_path / "short.wav"
+    soundfile.write(path, speech_like[:8000], 16_000)
+    began = time.monotonic()
+    assert main(["transcribe", str(tiny_artifact), str(path), "--realtime", "--json"]) == 0
+    assert time.monotonic() - began >= 0.5
+    assert json.loads(capsys.readouterr().out)["duration_s"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{artifact}"], "found no audio file"),
+        (["nowhere", "a.wav"], "nowhere: no such artifact"),
+        (["{artifact}", "a.wav", "--threads", "0"], "--threads: found 0, accepted: 1 or more"),
+    ],
+)
+def test_wrong_arguments(tiny_artifact, capsys, arguments, expected) -> None:
+    words = [word.format(artifact=tiny_artifact) for word in arguments]
+    assert main(["transcribe", *words]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def _command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "quantkit.cli", *words]
+
+
+def test_partial_text_on_a_terminal_only(tiny_artifact, wav, text) -> None:
+    main_end, child_end = pty.openpty()
+    command = _command("transcribe", str(tiny_artifact), str(wav))
+    child = subprocess.Popen(command, stdout=child_end)
+    os.close(child_end)
+    said = b""
+    while True:
+        try:
+            piece = os.read(main_end, 4096)
+        except OSError:
+            break  # the other end of the terminal was closed
+        if not piece:
+            break
+        said += piece
+    assert child.wait() == 0
+    assert said.count(b"\r\x1b[K") > 2
+    assert said.decode().replace("\r\n", "\n").endswith(f"\x1b[K{text}\n")
+
+
+def test_the_runtime_needs_no_extra(tiny_artifact, wav, text) -> None:
+    script = (
+        f"{without(BUILD_EXTRA)}\n"
+        "from quantkit.cli import main\n"
+        f"sys.exit(main(['transcribe', {str(tiny_artifact)!r}, {str(wav)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{text}\n"), done.stderr
+
+
+def test_interrupting_is_quiet(tiny_artifact, wav) -> None:
+    command = _command("transcribe", str(tiny_artifact), *[str(wav)] * 100, "--realtime")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 130
+        assert child.stderr.read() == b""
+
+
+def test_a_closed_pipe_is_quiet(tiny_artifact, wav) -> None:
+    command = _command("transcribe", str(tiny_artifact), *[str(wav)] * 50)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.wait(20) == 141
+        assert child.stderr.read() == b""
