@@ -11,8 +11,8 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 _SEED = 20261123
-_ONSETS = "b bl br ch d dr f fl g gr h j k l m n p pl r s sh st t th tr v w y z".split()
-_NUCLEI = "a e i o u ai ea ee oo ou".split()
+_ONSETS = ["b", "bl", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pl", "r", "s", "sh", "st", "t", "th", "tr", "v", "w", "y", "z"]
+_NUCLEI = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "oo", "ou"]
 _CODAS = ["", "", "d", "k", "l", "m", "n", "nd", "ng", "r", "s", "st", "t"]
 _WORDS, _SENTENCES = 4000, 3000
 #: NeMo looks for these names in a tokenizer directory.

@@ -27,8 +27,14 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quantkit.bench.pieces import MODEL, SCORES, VOCABULARY
-from quantkit.bench.pieces import tokenizer_files, tokenizer_model, write_tokenizer
+from quantkit.bench.pieces import (
+    MODEL,
+    SCORES,
+    VOCABULARY,
+    tokenizer_files,
+    tokenizer_model,
+    write_tokenizer,
+)
 from quantkit.bench.shape import SHAPES, ModelShape, nemo_config
 
 # Log-mel of speech is about this large.

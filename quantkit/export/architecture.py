@@ -77,7 +77,7 @@ def _encoder_faults(encoder: torch.nn.Module) -> list[str]:
         return [f"encoder is {type(encoder).__name__}; accepted: ConformerEncoder"]
     faults = []
 
-    def need(setting: str, found: object, accepted: str, fine: bool) -> None:
+    def need(setting: str, found: object, accepted: str, fine: object) -> None:
         if not fine:
             faults.append(f"encoder.{setting} is {found!r}; accepted: {accepted}")
 
@@ -89,9 +89,7 @@ def _encoder_faults(encoder: torch.nn.Module) -> list[str]:
     limited = all(len(c) == 2 and c[0] > 0 and c[1] >= 0 for c in contexts)
     need("att_context_size", contexts, "pairs [left > 0, right >= 0]", limited)
     need("reduction", encoder.reduction_position, "none", encoder.reduction_position is None)
-    convolutions = [
-        layer for layer in getattr(encoder.pre_encode, "conv", []) if _strided(layer)
-    ]
+    convolutions = [layer for layer in getattr(encoder.pre_encode, "conv", []) if _strided(layer)]
     causal = bool(convolutions) and all(isinstance(c, CausalConv2D) for c in convolutions)
     stem = getattr(encoder.pre_encode, "_subsampling", type(encoder.pre_encode).__name__)
     need("subsampling", stem, "'dw_striding' or 'striding'", stem in ("dw_striding", "striding"))
@@ -102,7 +100,12 @@ def _encoder_faults(encoder: torch.nn.Module) -> list[str]:
         module = layer.conv
         context = [module.depthwise_conv._left_padding, module.depthwise_conv._right_padding]
         need("conv_context_size", context, "'causal'", context[1] == 0)
-        need("conv_norm_type", module.norm_type, " or ".join(CONV_NORMS), module.norm_type in CONV_NORMS)
+        need(
+            "conv_norm_type",
+            module.norm_type,
+            " or ".join(CONV_NORMS),
+            module.norm_type in CONV_NORMS,
+        )
         activation = module.pointwise_activation
         need("conv activation", activation, "'glu_'", activation == "glu_")
         need("adapters", "enabled", "none", not layer.is_adapter_available())
@@ -122,8 +125,8 @@ def _decoder_faults(model: EncDecRNNTBPEModel) -> list[str]:
         faults.append(f"decoder is {type(decoder).__name__}; accepted: RNNTDecoder")
     elif not isinstance(getattr(decoder.prediction["dec_rnn"], "lstm", None), torch.nn.LSTM):
         faults.append(
-            f"decoder.normalization_mode makes it a {type(decoder.prediction['dec_rnn']).__name__}; "
-            "accepted: null, a plain LSTM"
+            "decoder.normalization_mode makes it a "
+            f"{type(decoder.prediction['dec_rnn']).__name__}; accepted: null, a plain LSTM"
         )
     if not isinstance(joint, RNNTJoint):
         faults.append(f"joint is {type(joint).__name__}; accepted: RNNTJoint")

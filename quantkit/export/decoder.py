@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class PredictionNetwork(nn.Module):
 
     embedding: Tensor
 
-    def __init__(self, decoder: nn.Module) -> None:
+    def __init__(self, decoder: Any) -> None:
         super().__init__()
         embedding = decoder.prediction["embed"].weight
         if not decoder.blank_as_pad:
@@ -42,13 +44,11 @@ class Cell(nn.Module):
         super().__init__()
         weights = [getattr(lstm, f"weight_{kind}_l{layer}").detach() for kind in ("ih", "hh")]
         stacked = torch.cat(weights, dim=1)
-        self.gates = nn.Linear(stacked.shape[1], stacked.shape[0])
+        self.gates = nn.Linear(stacked.shape[1], stacked.shape[0], bias=lstm.bias)
         self.gates.weight.data = stacked
         if lstm.bias:
             biases = [getattr(lstm, f"bias_{kind}_l{layer}").detach() for kind in ("ih", "hh")]
             self.gates.bias.data = biases[0] + biases[1]
-        else:
-            self.gates.bias = None
 
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         gates = self.gates(torch.cat([x, hidden], dim=1))
@@ -63,7 +63,7 @@ class Joint(nn.Module):
     Inputs: encoded [B, T, D], prediction [B, 1, P]. Output: logits [B, T, V + 1], blank last.
     """
 
-    def __init__(self, joint: nn.Module) -> None:
+    def __init__(self, joint: Any) -> None:
         super().__init__()
         self.encoder = joint.enc
         self.prediction = joint.pred

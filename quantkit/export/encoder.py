@@ -14,6 +14,7 @@ Three things differ from NeMo's own step, none of them in exact arithmetic:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +35,14 @@ class StreamingEncoder(nn.Module):
     Outputs: encoded [B, steps, d_model], encoded_length [B], the next cache length and caches.
     """
 
-    def __init__(self, encoder: nn.Module, geometry: Geometry) -> None:
+    def __init__(self, encoder: Any, geometry: Geometry) -> None:
         super().__init__()
         self.geometry = geometry
         self.stem = Stem(encoder.pre_encode, geometry)
         # Called once, so that NeMo itself lays out the relative positions.
-        encoder.pos_enc.extend_pe(geometry.left + geometry.steps, torch.device("cpu"), torch.float32)
+        encoder.pos_enc.extend_pe(
+            geometry.left + geometry.steps, torch.device("cpu"), torch.float32
+        )
         positions = encoder.pos_enc(torch.zeros(1, geometry.steps, 1), cache_len=geometry.left)[1]
         self.layers = nn.ModuleList(Layer(layer, positions, geometry) for layer in encoder.layers)
         self.scale = encoder.pos_enc.xscale
@@ -83,7 +86,7 @@ class StreamingEncoder(nn.Module):
 class Stem(nn.Module):
     """Causal convolutional sub-sampling of one window, exact on the first and the last chunk."""
 
-    def __init__(self, pre_encode: nn.Module, geometry: Geometry) -> None:
+    def __init__(self, pre_encode: Any, geometry: Geometry) -> None:
         super().__init__()
         self.convolutions = pre_encode.conv
         self.out = pre_encode.out
@@ -121,7 +124,7 @@ def reached(row: Tensor, stride: int, length: Tensor) -> Tensor:
 class Layer(nn.Module):
     """One conformer layer: half feed-forward, attention, convolution, half feed-forward."""
 
-    def __init__(self, layer: nn.Module, positions: Tensor, geometry: Geometry) -> None:
+    def __init__(self, layer: Any, positions: Tensor, geometry: Geometry) -> None:
         super().__init__()
         self.norm_feed_forward1 = layer.norm_feed_forward1
         self.feed_forward1 = layer.feed_forward1
@@ -138,9 +141,7 @@ class Layer(nn.Module):
         self, x: Tensor, mask: Tensor, key_cache: Tensor, value_cache: Tensor, conv_cache: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = x + self.feed_forward1(self.norm_feed_forward1(x)) * self.factor
-        attended, keys, values = self.self_attn(
-            self.norm_self_att(x), mask, key_cache, value_cache
-        )
+        attended, keys, values = self.self_attn(self.norm_self_att(x), mask, key_cache, value_cache)
         x = x + attended
         convolved, frames = self.conv(self.norm_conv(x), conv_cache)
         x = x + convolved
@@ -154,8 +155,10 @@ class Attention(nn.Module):
     position_keys: Tensor
     position_bias: Tensor
     query_bias: Tensor
+    heads: int
+    width: int
 
-    def __init__(self, attention: nn.Module, positions: Tensor, geometry: Geometry) -> None:
+    def __init__(self, attention: Any, positions: Tensor, geometry: Geometry) -> None:
         super().__init__()
         self.linear_q = attention.linear_q
         self.linear_k = attention.linear_k
@@ -205,7 +208,7 @@ class Attention(nn.Module):
 class Convolution(nn.Module):
     """The conformer's convolution module, time-major but for the depthwise convolution itself."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Any) -> None:
         super().__init__()
         self.pointwise_conv1 = module.pointwise_conv1
         self.depthwise_conv = module.depthwise_conv

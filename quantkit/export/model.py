@@ -20,6 +20,7 @@ from quantkit.export.onnx_file import export_module
 from quantkit.stream.latency import LATENCY_DEFINITION
 from quantkit.stream.mel import slaney_filters
 
+
 def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Progress) -> None:
     """Write encoder, prediction network and joint of a `.nemo` file as ONNX into `out`.
 
@@ -154,14 +155,19 @@ def _check_front_end(model: EncDecRNNTBPEModel, mel: dict[str, Any]) -> None:
     accepted = {
         "window": (torch.equal(featurizer.window, window), "a symmetric Hann window"),
         "mag_power": (featurizer.mag_power == 2.0, "2.0"),
-        "log": (featurizer.log and featurizer.log_zero_guard_type == "add", "natural log, added guard"),
+        "log": (
+            featurizer.log and featurizer.log_zero_guard_type == "add",
+            "natural log, added guard",
+        ),
         "exact_pad": (not featurizer.exact_pad, "false"),
         "frame_splicing": (featurizer.frame_splicing == 1, "1"),
         "preemph": (mel["preemphasis"] is not None, "a number"),
     }
     for setting, (fine, expected) in accepted.items():
         if not fine:
-            raise InputError(f"preprocessor.{setting} differs from what can be streamed: {expected}")
+            raise InputError(
+                f"preprocessor.{setting} differs from what can be streamed: {expected}"
+            )
     rate = int(model.cfg.preprocessor.sample_rate)
     ours = slaney_filters(rate, mel["n_fft"], mel["n_mels"], mel["f_min"], mel["f_max"])
     theirs = featurizer.fb[0].numpy()

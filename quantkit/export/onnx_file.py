@@ -29,9 +29,8 @@ def export_module(
 ) -> None:
     """Write `module` as `path`, large weights beside it as `path` + ".data".
 
-    Args:
-        inputs: example inputs, nested lists of tensors allowed.
-        input_names: one name per tensor of the flattened inputs, likewise `output_names`.
+    Inputs are examples, in nested lists where the module takes lists; there is one input name for
+    each of their tensors in order, and likewise one output name.
     """
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -45,7 +44,6 @@ def export_module(
             optimize=False,
             verbose=False,
         )
-    assert program is not None
     strip_origin(program.model)
     ir.save(
         program.model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES
@@ -56,16 +54,16 @@ def strip_origin(model: ir.Model) -> None:
     """Drop source paths and stack traces, which differ from machine to machine."""
     model.metadata_props.clear()
     model.doc_string = None
-    for graph in [model.graph, *model.functions.values()]:
-        graph.metadata_props.clear()
-        for value in [*graph.inputs, *graph.outputs, *getattr(graph, "initializers", {}).values()]:
+    graph = model.graph
+    graph.metadata_props.clear()
+    for value in [*graph.inputs, *graph.initializers.values()]:
+        value.metadata_props.clear()
+        value.doc_string = None
+    for node in graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
             value.metadata_props.clear()
-            value.doc_string = None
-        for node in graph:
-            node.metadata_props.clear()
-            node.doc_string = None
-            for value in node.outputs:
-                value.metadata_props.clear()
 
 
 @contextlib.contextmanager

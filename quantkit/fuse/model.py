@@ -67,7 +67,7 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
             for rewrite_name, rewrite in REWRITES:
                 index = next(steps)
                 rewritten = Path(scratch) / f"{index}.onnx"
-                entry = {"graph": name, "name": rewrite_name}
+                entry: dict[str, Any] = {"graph": name, "name": rewrite_name}
                 entry["matches"] = apply(rewrite, current, rewritten)
                 if entry["matches"]:
                     outputs = gate.streamed_outputs(rewritten)
@@ -114,9 +114,7 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
 
 def save_complete(model: ir.Model, path: Path) -> None:
     """Write a graph with all of its large weights in `path` + ".data"."""
-    ir.save(
-        model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES
-    )
+    ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES)
 
 
 def _copied(source: Path, directory: Path) -> Path:

@@ -5,77 +5,79 @@ Query, key and value share their input; one wide product reads it once and fills
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from quantkit.fuse.weights import constant_of, lazy
+from quantkit.fuse.weights import add_constant, constant_of, lazy
+
+
+@dataclass(frozen=True)
+class Product:
+    """A MatMul with a constant right side [K, N]."""
+
+    node: ir.Node
+    weight: ir.Value
+    tensor: ir.TensorProtocol
+
+    @property
+    def width(self) -> int:
+        return self.tensor.shape.numpy()[1]
 
 
 def pack_projections(model: ir.Model) -> int:
     """Pack sibling MatMuls with constant right sides, in place; returns the packs made."""
-    siblings: dict[ir.Value, list[ir.Node]] = {}
+    siblings: dict[ir.Value, list[Product]] = {}
     for node in model.graph:
-        if node.op_type == "MatMul" and node.inputs[0] is not None:
-            tensor = constant_of(node.inputs[1])
-            if tensor is not None and len(tensor.shape) == 2:
-                siblings.setdefault(node.inputs[0], []).append(node)
-    packs = [nodes for nodes in siblings.values() if len(nodes) > 1]
-    for nodes in packs:
-        _pack(model.graph, nodes)
+        if node.op_type != "MatMul":
+            continue
+        source, weight = node.inputs
+        tensor = constant_of(weight)
+        if source is None or weight is None or tensor is None or len(tensor.shape) != 2:
+            continue
+        siblings.setdefault(source, []).append(Product(node, weight, tensor))
+    packs = {source: found for source, found in siblings.items() if len(found) > 1}
+    for source, products in packs.items():
+        _pack(model.graph, source, products)
     return len(packs)
 
 
-def _pack(graph: ir.Graph, nodes: list[ir.Node]) -> None:
-    weights = [node.inputs[1] for node in nodes]
-    tensors = [constant_of(weight) for weight in weights]
-    shared = nodes[0].inputs[0]
-    widths = [int(tensor.shape[1]) for tensor in tensors if tensor is not None]
-    name = _packed_name([str(weight.name) for weight in weights if weight is not None])
-    depth = int(tensors[0].shape[0]) if tensors[0] is not None else 0
+def _pack(graph: ir.Graph, source: ir.Value, products: list[Product]) -> None:
+    tensors = [product.tensor for product in products]
+    widths = [product.width for product in products]
+    name = _packed_name([str(product.weight.name) for product in products])
 
-    def columns() -> np.ndarray:
-        return np.concatenate([t.numpy() for t in tensors if t is not None], axis=1)
+    def columns() -> NDArray[np.float32]:
+        return np.concatenate([tensor.numpy() for tensor in tensors], axis=1)
 
-    packed = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.FLOAT),
-        shape=ir.Shape((depth, sum(widths))),
-        const_value=lazy(name, (depth, sum(widths)), columns),
-    )
-    graph.register_initializer(packed)
-    product = ir.node("MatMul", [shared, packed], name=f"{name}/product")
-    graph_sizes = ir.Value(
-        name=f"{name}/widths",
-        type=ir.TensorType(ir.DataType.INT64),
-        shape=ir.Shape((len(widths),)),
-        const_value=ir.tensor(np.asarray(widths, dtype=np.int64), name=f"{name}/widths"),
-    )
-    graph.register_initializer(graph_sizes)
+    shape = (tensors[0].shape.numpy()[0], sum(widths))
+    packed = add_constant(graph, lazy(name, shape, columns))
+    sizes = add_constant(graph, ir.tensor(np.array(widths), name=f"{name}/widths"))
+    whole = ir.node("MatMul", [source, packed], name=f"{name}/product")
     split = ir.node(
         "Split",
-        [product.outputs[0], graph_sizes],
+        [whole.outputs[0], sizes],
         {"axis": -1},
-        num_outputs=len(nodes),
+        num_outputs=len(products),
         name=f"{name}/split",
     )
-    reference = nodes[0].outputs[0]
-    if reference.shape is not None:
-        product.outputs[0].shape = ir.Shape([*reference.shape[:-1], sum(widths)])
-    product.outputs[0].type = reference.type
-    graph.insert_before(nodes[0], [product, split])
+    nodes = [product.node for product in products]
+    graph.insert_before(nodes[0], [whole, split])
     for node, part in zip(nodes, split.outputs, strict=True):
         part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
         ir.convenience.replace_all_uses_with(node.outputs[0], part)
     graph.remove(nodes, safe=True)
-    for weight in weights:
-        if weight is not None and not list(weight.uses()):
-            graph.initializers.pop(str(weight.name))
+    for product in products:
+        if not product.weight.uses():
+            graph.initializers.pop(str(product.weight.name))
 
 
 def _packed_name(names: list[str]) -> str:
     """`a.linear_q.weight`, `a.linear_k.weight` -> `a.linear_q+linear_k.weight`."""
     parts = [name.split(".") for name in names]
-    head, *_ = parts
+    head = parts[0]
     if all(len(p) == len(head) and p[:-2] == head[:-2] and p[-1] == head[-1] for p in parts):
         return ".".join([*head[:-2], "+".join(p[-2] for p in parts), head[-1]])
     return "+".join(names)

@@ -30,7 +30,8 @@ def fold_residual_scales(model: ir.Model) -> int:
             continue
         shape = tuple(tensor.shape.numpy())
         replace_constant(
-            weight, lazy(str(weight.name), shape, lambda t=tensor, s=scale: t.numpy() * s)  # type: ignore[misc]
+            weight,
+            lazy(str(weight.name), shape, lambda t=tensor, s=scale: t.numpy() * s),  # type: ignore[misc]
         )
         remove_node(node, product)
         count += 1

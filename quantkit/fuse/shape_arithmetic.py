@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantkit.fuse.weights import remove_node
+from quantkit.fuse.weights import add_constant, remove_node
 
 SAME_SHAPE = ("Reshape", "Expand", "Unsqueeze", "Squeeze")
 
@@ -34,20 +34,13 @@ def _constant_shape(graph: ir.Graph, node: ir.Node, shape: ir.Shape) -> ir.Value
     start = node.attributes.get_int("start", 0)
     end = node.attributes.get_int("end", len(sizes))
     name = f"{node.outputs[0].name}/shape"
-    tensor = ir.tensor(sizes[start:end], name=name)
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.INT64),
-        shape=tensor.shape,
-        const_value=tensor,
-    )
-    graph.register_initializer(value)
-    return value
+    return add_constant(graph, ir.tensor(sizes[start:end], name=name))
 
 
 def _returns_its_input(node: ir.Node) -> bool:
     source, result = node.inputs[0], node.outputs[0]
-    assert source is not None
+    if source is None:
+        return False
     if node.op_type == "Cast":
         return source.dtype is not None and source.dtype == node.attributes["to"].as_int()
     if node.op_type in SAME_SHAPE:

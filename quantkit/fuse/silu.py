@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from quantkit.fuse.domains import MICROSOFT
 
 
-class Silu(pattern.RewriteRuleClassBase):  # type: ignore[misc]
-    def pattern(self, op, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+class Silu(pattern.RewriteRuleClassBase):
+    """Mul(x, Sigmoid(x)) -> QuickGelu(x)."""
+
+    def pattern(self, op: Any, x: ir.Value) -> Any:
         return op.Mul(x, op.Sigmoid(x))
 
-    def rewrite(self, op, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def rewrite(self, op: Any, x: ir.Value) -> Any:
         return op.QuickGelu(x, alpha=1.0, _domain=MICROSOFT)
 
 
 def fuse_silu(model: ir.Model) -> int:
     """Fuse SiLU activations in place; returns how many."""
-    return pattern.RewriteRuleSet([Silu.rule()], commute=True).apply_to_model(model)
+    return int(pattern.RewriteRuleSet([Silu.rule()], commute=True).apply_to_model(model))

@@ -34,6 +34,18 @@ def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.La
     return lazy(str(tensor.name), shape, lambda: tensor.numpy().transpose(permutation))
 
 
+def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
+    """A new initializer of the graph, under the tensor's name."""
+    value = ir.Value(
+        name=tensor.name,
+        type=ir.TensorType(tensor.dtype),
+        shape=ir.Shape(tensor.shape.numpy()),
+        const_value=tensor,
+    )
+    graph.register_initializer(value)
+    return value
+
+
 def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
     """Give an initializer new content; its name stays."""
     value.const_value = tensor
@@ -42,6 +54,7 @@ def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
 
 def remove_node(node: ir.Node, replacement: ir.Value) -> None:
     """Let every user of a one-output node use `replacement`, and drop the node."""
-    assert node.graph is not None
+    if node.graph is None:
+        raise ValueError(f"node {node.name!r} is in no graph")
     ir.convenience.replace_all_uses_with(node.outputs[0], replacement)
     node.graph.remove(node, safe=True)

@@ -146,7 +146,8 @@ def _bundle(
             "sha256": checkpoint.sha256,
         },
         versions=_versions(stages),
-        parity=_json(done["verify"].directory / "parity.json"),
+        # Recipes that make the same graphs share the report, so only here it gets a name.
+        parity=_json(done["verify"].directory / "parity.json") | {"candidate": recipe.name},
         graphs=_json(report)["graphs"] if recipe.quantize is not None else None,
         key=key.digest,
     )

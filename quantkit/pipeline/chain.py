@@ -22,7 +22,7 @@ _NUMBERS = ("numpy", "onnxruntime")
 
 
 def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
-    """Export, fuse, calibrate and quantize where the recipe asks for them, verify.
+    """Export, fuse, calibrate and quantize where the recipe asks for them, reference, verify.
 
     Raises:
         InputError: a speech manifest is wrong.
@@ -61,18 +61,27 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
             )
         )
     speech = Path(recipe.verify.manifest)
+    said = {"speech": manifest_digest(speech)}
     model = model_stage(recipe)
-    stages.append(
+    return [
+        *stages,
+        Stage(
+            "reference",
+            _version(1, "reference", "export", "stream"),
+            _reference(checkpoint.path, recipe.model.chunk_ms, speech),
+            settings={"chunk_ms": recipe.model.chunk_ms},
+            files=weights | said,
+            libraries=library_versions([*_NEMO, "numpy"]),
+        ),
         Stage(
             "verify",
-            _version(1, "verify", "reference", "export", "stream"),
-            _verify(model, checkpoint.path, speech),
-            upstream=(model,),
-            files=weights | {"speech": manifest_digest(speech)},
-            libraries=library_versions([*_NEMO, *_NUMBERS]),
-        )
-    )
-    return stages
+            _version(1, "verify", "stream"),
+            _verify(model, speech),
+            upstream=(model, "reference"),
+            files=said,
+            libraries=library_versions([*_NUMBERS, "kaldialign"]),
+        ),
+    ]
 
 
 def model_stage(recipe: Recipe) -> str:
@@ -126,10 +135,19 @@ def _quantize(settings: QuantizeSettings) -> Work:
     return work
 
 
-def _verify(model: str, checkpoint: Path, speech: Path) -> Work:
+def _reference(checkpoint: Path, chunk_ms: int, speech: Path) -> Work:
+    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.reference import record_reference
+
+        record_reference(checkpoint, chunk_ms, speech, out, progress)
+
+    return work
+
+
+def _verify(model: str, speech: Path) -> Work:
     def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
         from quantkit.verify import verify_model
 
-        verify_model(upstream[model], checkpoint, speech, out, progress)
+        verify_model(upstream[model], upstream["reference"], speech, out, progress)
 
     return work

@@ -56,10 +56,15 @@ def verify_artifact(
             f"{found.path}: found a checkpoint with sha256 {found.sha256[:12]}, accepted: the one "
             f"that {artifact} was made from, {wanted[:12]}; give it by --source"
         )
+    from quantkit.reference import record_reference
     from quantkit.verify import verify_model
 
     speech = speech or Path(recipe.verify.manifest)
     with tempfile.TemporaryDirectory() as folder:
-        verify_model(artifact, found.path, speech, Path(folder), progress)
-        parity = json.loads((Path(folder) / "parity.json").read_text(encoding="utf-8"))
+        reference, report = Path(folder, "reference"), Path(folder, "report")
+        reference.mkdir()
+        report.mkdir()
+        record_reference(found.path, recipe.model.chunk_ms, speech, reference, progress)
+        verify_model(artifact, reference, speech, report, progress)
+        parity = json.loads((report / "parity.json").read_text(encoding="utf-8"))
     return Proof(parity, evaluate(recipe.verify.gates, parity))

@@ -43,9 +43,7 @@ def record_reference(
             out / f"{index:05}.npz",
             encoded=encoded,
             chunks=np.array([len(chunk) for chunk in found.chunks], dtype=np.int64),
-            log_probabilities=streamer.log_probabilities(
-                encoded, found.tokens, found.token_frames
-            ),
+            log_probabilities=streamer.log_probabilities(encoded, found.tokens, found.token_frames),
         )
         rows.append(
             {

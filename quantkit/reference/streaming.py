@@ -63,7 +63,9 @@ class NemoStreamer:
                 cache_last_time=time,
                 cache_last_channel_len=length,
                 keep_all_outputs=buffer.is_buffer_empty(),
-                drop_extra_pre_encoded=0 if step == 0 else encoder.streaming_cfg.drop_extra_pre_encoded,
+                drop_extra_pre_encoded=0
+                if step == 0
+                else encoder.streaming_cfg.drop_extra_pre_encoded,
             )
             hypotheses = self.model.decoding.rnnt_decoder_predictions_tensor(
                 encoder_output=encoded,
@@ -82,12 +84,15 @@ class NemoStreamer:
         return ReferenceUtterance(features[0].T.numpy(), chunks, tokens, token_frames, text)
 
     @torch.inference_mode()
-    def log_probabilities(self, encoded: Array, tokens: list[int], token_frames: list[int]) -> Array:
+    def log_probabilities(
+        self, encoded: Array, tokens: list[int], token_frames: list[int]
+    ) -> Array:
         """Teacher-forced log-probabilities of the joint along a greedy path.
 
         Args:
             encoded: [frames, d_model] encoder output of the whole utterance.
-            tokens, token_frames: the path: each token is emitted at its frame.
+            tokens: of the path.
+            token_frames: the frame of each token.
 
         Returns:
             [frames + len(tokens), V + 1] float32: one row for every decision of the path, in

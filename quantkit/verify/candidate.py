@@ -51,7 +51,8 @@ def log_probabilities(
     Args:
         artifact: whose prediction network and joint are asked.
         encoded: float32 [frames, d_model], its own encoder's output.
-        tokens: the path's tokens, `token_frames` the frame of each.
+        tokens: of the path.
+        token_frames: the frame of each token.
 
     Returns:
         float64 [frames + tokens, V + 1], one row a decision, in the path's order.

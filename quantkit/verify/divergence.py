@@ -14,10 +14,11 @@ NEAR_TIE = 1e-3
 
 def log_softmax(logits: Array) -> NDArray[np.float64]:
     """Log-probabilities over the last axis, float64."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    normalizer: NDArray[np.float64] = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted - normalizer
+    shifted = logits - logits.max(axis=-1, keepdims=True).astype(np.float64)
+    log_probabilities: NDArray[np.float64] = shifted - np.log(
+        np.exp(shifted).sum(axis=-1, keepdims=True)
+    )
+    return log_probabilities
 
 
 def kl_divergence(
@@ -27,7 +28,8 @@ def kl_divergence(
     expected = reference.astype(np.float64)
     terms: NDArray[np.float64] = np.exp(expected) * (expected - candidate)
     # Rounding can leave a sum of equal distributions just below zero.
-    return np.maximum(terms.sum(axis=-1), 0.0)
+    sums: NDArray[np.float64] = terms.sum(axis=-1).clip(min=0.0)
+    return sums
 
 
 def margins(log_probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class UtteranceParity:
     """Word errors of the reference, of the candidate, and words, where the text is known."""
 
 
-def compare(  # noqa: PLR0913
+def compare(
     reference_path: Path,
     candidate_path: Path,
     reference_chunks: Sequence[Array],

@@ -9,9 +9,19 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 """
 
-BUILD_EXTRA = (
-    "torch nemo onnx onnx_ir onnxscript olive pydantic ruamel filelock scipy numba".split()
-)
+BUILD_EXTRA = [
+    "torch",
+    "nemo",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+    "olive",
+    "pydantic",
+    "ruamel",
+    "filelock",
+    "scipy",
+    "numba",
+]
 
 
 def without(names: list[str]) -> str:

@@ -72,7 +72,7 @@ def test_build_plan_and_again(workshop, capsys) -> None:
 def test_a_missed_gate_is_exit_code_1_with_by_how_much(workshop, capsys) -> None:
     words = ["build", "recipe.yaml", "--set", "verify.gates.token_error_rate=0.04", "--out", "a"]
     assert main(words) == 1
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert "gate missed: token_error_rate: measured 0.1" in err
     assert "missed by 0.06" in err
     assert (workshop / "a" / "manifest.json").is_file()
@@ -106,10 +106,15 @@ def test_another_checkpoint_is_not_compared_with(workshop, capsys) -> None:
 def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> None:
     from tests.pipeline.toy import PARITY
 
-    def verify_model(artifact, checkpoint, speech, out, progress) -> None:
-        assert checkpoint.name == "toy.nemo"
+    def record_reference(checkpoint, chunk_ms, speech, out, progress) -> None:
+        assert (checkpoint.name, chunk_ms) == ("toy.nemo", 560)
+        (out / "reference.json").write_text(speech.read_text())
+
+    def verify_model(artifact, reference, speech, out, progress) -> None:
+        assert (reference / "reference.json").read_text() == speech.read_text()
         (out / "parity.json").write_text(json.dumps(PARITY | {"token_errors": 5}))
 
+    monkeypatch.setattr("quantkit.reference.record_reference", record_reference)
     monkeypatch.setattr("quantkit.verify.verify_model", verify_model)
     assert main(["build", "recipe.yaml"]) == 0
     assert main(["verify", "artifacts/toy", "--json", "report.json"]) == 1
@@ -121,10 +126,8 @@ def test_quantize_any_onnx_file(tmp_path, capsys) -> None:
     import numpy as np
     import onnx_ir as ir
 
-    weight = ir.Value(
-        name="w", const_value=ir.tensor(np.random.default_rng(0).normal(size=(64, 32)), name="w")
-    )
-    weight.const_value = ir.tensor(weight.const_value.numpy().astype(np.float32), name="w")
+    numbers = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    weight = ir.Value(name="w", const_value=ir.tensor(numbers, name="w"))
     x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, 64]))
     node = ir.node("MatMul", [x, weight])
     y = node.outputs[0]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from nemo.collections.asr.models import EncDecRNNTBPEModel
+from torch import Tensor, nn
+
 from demo import config as settings
 from demo.model import build, export, plain_weights, unit_variance
 from demo.tokenizer import train_tokenizer
-from nemo.collections.asr.models import EncDecRNNTBPEModel
-from torch import Tensor, nn
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 from itertools import combinations
 
 import torch
-from demo.transducer_loss import transducer_loss
 from torch import Tensor
+
+from demo.transducer_loss import transducer_loss
 
 BLANK = 4
 

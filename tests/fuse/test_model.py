@@ -75,9 +75,7 @@ def test_a_rewrite_that_changes_numbers_is_refused_by_name(
         fuse_model(exported(560), tmp_path, Silent())
 
 
-def test_the_same_input_gives_the_same_bytes(
-    exported: Stage, fused: Stage, tmp_path: Path
-) -> None:
+def test_the_same_input_gives_the_same_bytes(exported: Stage, fused: Stage, tmp_path: Path) -> None:
     fuse_model(exported(560), tmp_path, Silent())
     first = {path.name: path.read_bytes() for path in fused(560).iterdir()}
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -153,8 +153,8 @@ def test_the_real_chain_of_a_shipped_recipe(name, workshop) -> None:
     recipe = load_recipe(root / "recipes" / f"{name}.yaml", overrides)
     stages = chain(recipe, Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64))
     assert [stage.name for stage in stages] == (
-        ["export", "fuse", "verify"]
+        ["export", "fuse", "reference", "verify"]
         if name == "demo-fp32"
-        else ["export", "fuse", "calibrate", "quantize", "verify"]
+        else ["export", "fuse", "calibrate", "quantize", "reference", "verify"]
     )
-    assert stages[-1].upstream == (stages[-2].name,)
+    assert stages[-1].upstream == (stages[-3].name, "reference")

@@ -53,8 +53,10 @@ def test_newest_prefers_the_recipe_of_the_same_name(tmp_path) -> None:
     _put(store, KEY, "mine")
     _put(store, other, "theirs")
     os.utime(tmp_path / "export" / KEY.digest / "entry.json", (1, 1))
-    assert store.newest("export", "mine").key == KEY.as_json()
-    assert store.newest("export", "third").key == other.as_json()
+    mine, third = store.newest("export", "mine"), store.newest("export", "third")
+    assert mine is not None
+    assert third is not None
+    assert (mine.key, third.key) == (KEY.as_json(), other.as_json())
     assert store.newest("fuse", "mine") is None
 
 

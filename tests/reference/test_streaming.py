@@ -48,7 +48,10 @@ def test_teacher_forcing_follows_the_greedy_path(
     found = streamer.run(read_audio(read_manifest(parity_manifest)[1].audio))
     encoded = np.concatenate(found.chunks)
     rows = streamer.log_probabilities(encoded, found.tokens, found.token_frames)
-    assert rows.shape == (len(encoded) + len(found.tokens), streamer.model.joint.num_classes_with_blank)
+    assert rows.shape == (
+        len(encoded) + len(found.tokens),
+        streamer.model.joint.num_classes_with_blank,
+    )
     np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1, atol=1e-4)
     blank = streamer.model.decoder.blank_idx
     assert [s for s in rows.argmax(axis=1) if s != blank] == found.tokens
