@@ -15,7 +15,7 @@ help: ## this list
 
 build: .venv/.ready ## an artifact from RECIPE (default: the demo in int4), proven and tried out
 	@$(BIN)/quantkit build $(RECIPE) --out $(ARTIFACT)
-	@$(BIN)/quantkit transcribe $(ARTIFACT) $(CLIPS) --manifest calibration/asterisk-parity/manifest.jsonl
+	@$(BIN)/quantkit transcribe $(ARTIFACT) $(CLIPS) --references calibration/asterisk-parity/manifest.jsonl
 
 test: .venv/.ready ## every test
 	@$(BIN)/python -m pytest

@@ -33,10 +33,13 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
     table.add_column("measured")
     table.add_column("value", justify="right")
     errors, tokens = parity["token_errors"], parity["reference_tokens"]
-    table.add_row("utterances with the same tokens", f"{parity['token_exact_utterances']:.1%}")
+    exact, utterances = parity["token_exact_utterances"], parity["utterances"]
+    share = f"{exact} of {utterances} ({exact / max(utterances, 1):.1%})"
+    table.add_row("utterances with the same tokens", share)
     table.add_row("token errors", f"{errors} of {tokens} ({errors / max(tokens, 1):.2%})")
     table.add_row("  at near-ties of PyTorch", str(parity["near_tie_errors"]))
-    table.add_row("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}")
+    if parity["encoder_max_abs_error"] is not None:
+        table.add_row("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}")
     divergence = parity.get("kl")
     if divergence:
         numbers = (f"{divergence[name]:.2g}" for name in ("mean", "p99", "max"))

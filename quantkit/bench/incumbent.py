@@ -84,7 +84,10 @@ def build_incumbent(checkpoint: Path, chunk_ms: int, out: Path) -> dict[str, Any
         "optimization_options": {"use_multi_head_attention": False},
     }
     quantized = {"type": "OnnxKQuantQuantization", "bits": 4, "block_size": 32, "accuracy_level": 4}
-    with complete_directory(out.resolve()) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with (
+        complete_directory(out.resolve()) as folder,
+        tempfile.TemporaryDirectory(dir=folder) as scratch,
+    ):
         work = Path(scratch)
         write_json(work / "request.json", request)
         source = {

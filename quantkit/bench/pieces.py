@@ -11,7 +11,37 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 _SEED = 20261123
-_ONSETS = ["b", "bl", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pl", "r", "s", "sh", "st", "t", "th", "tr", "v", "w", "y", "z"]
+_ONSETS = [
+    "b",
+    "bl",
+    "br",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "r",
+    "s",
+    "sh",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+    "y",
+    "z",
+]
 _NUCLEI = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "oo", "ou"]
 _CODAS = ["", "", "d", "k", "l", "m", "n", "nd", "ng", "r", "s", "st", "t"]
 _WORDS, _SENTENCES = 4000, 3000
@@ -56,7 +86,9 @@ def write_tokenizer(model: bytes, folder: Path) -> None:
 def _sentences() -> list[str]:
     chance = random.Random(_SEED)  # noqa: S311 - not a secret
     syllables = ["".join(parts) for parts in itertools.product(_ONSETS, _NUCLEI, _CODAS)]
-    words = ["".join(chance.choices(syllables, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(_WORDS)]
+    words = [
+        "".join(chance.choices(syllables, k=chance.choice((1, 1, 2, 2, 3)))) for _ in range(_WORDS)
+    ]
     # Word frequencies fall as in any language, so that merges have a clear order.
     weights = [1 / (rank + 1) for rank in range(_WORDS)]
     return [" ".join(chance.choices(words, weights, k=12)) for _ in range(_SENTENCES)]

@@ -3,7 +3,7 @@
 `python -m quantkit.bench.random_model --out FILE.nemo` writes one of Nemotron's size. The weights
 say nothing about speech, but speed, memory and exactness do not ask. They are random in a way that
 hides nothing: every stage passes its signal on, attention is not uniform, no bias is 0, no norm
-weight is 1, and noise gives about `TOKEN_SHARE` tokens a frame, as speech does.
+weight is 1, and tokens come about as often as in speech.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ from quantkit.bench.pieces import (
 )
 from quantkit.bench.shape import SHAPES, ModelShape, nemo_config
 
-# Log-mel of speech is about this large.
-LOG_MEL_MEAN, LOG_MEL_DEVIATION = -8.0, 4.0
-NOISE_FRAMES = 400
+BABBLE_S, PAUSE_SHARE = 8, 0.2
 TOKEN_SHARE = 0.25
 # Trained LSTMs answer to their input far more than PyTorch's initial ones.
 LSTM_GAIN = 4.0
@@ -126,44 +124,56 @@ def _enliven(model: EncDecRNNTBPEModel) -> None:
     for name, parameter in model.decoder.prediction["dec_rnn"].lstm.named_parameters():
         if name.startswith("weight"):
             parameter.mul_(LSTM_GAIN)
-    noise = _noise(NOISE_FRAMES, model.encoder._feat_in)
-    _scale_stem(model.encoder.pre_encode, noise)
-    _balance_joint(model, noise)
+    audio = _babble()
+    mel, lengths = model.preprocessor(input_signal=audio, length=torch.tensor([audio.shape[1]]))
+    _scale_stem(model.encoder.pre_encode, mel.transpose(1, 2), lengths)
+    _balance_joint(model, *model.encoder(audio_signal=mel, length=lengths))
 
 
-def _noise(frames: int, mels: int) -> Tensor:
-    """[1, frames, mels], the size of log-mel: half fast, half as slow as syllables and formants."""
-    fast = torch.randn(1, 1, frames, mels)
-    slow = torch.randn(1, 1, frames // 10, mels // 8)
-    slow = functional.interpolate(slow, (frames, mels), mode="bilinear")
-    return LOG_MEL_MEAN + LOG_MEL_DEVIATION * (fast / fast.std() + slow / slow.std())[0] / 2**0.5
+def _babble() -> Tensor:
+    """Audio [1, samples] with the ups and downs of speech: voiced, in syllables, with pauses."""
+    frames = BABBLE_S * 100
+    syllables, bands = BABBLE_S * 5, 12
+    gains = torch.randn(1, 1, bands, syllables) * 1.0 + torch.randn(syllables) * 0.8
+    gains -= torch.linspace(0.0, 3.0, bands)[:, None]
+    gains[..., torch.rand(syllables) < PAUSE_SHARE] -= 6.0
+    gains = functional.interpolate(gains, (257, frames), mode="bilinear")[0].exp()
+    pitch = functional.interpolate(
+        90 + 120 * torch.rand(1, 1, syllables), frames * 160, mode="linear"
+    )
+    phase = (pitch[0] / 16000).cumsum(1) % 1.0
+    source = (phase - 0.5) + 0.2 * torch.randn(phase.shape)
+    window = torch.hann_window(512)
+    spectrum = torch.stft(source, 512, 160, window=window, return_complex=True)[..., :frames]
+    audio = torch.istft(spectrum * gains, 512, 160, window=window)
+    return 0.1 * audio / audio.std()
 
 
-def _scale_stem(stem: nn.Module, noise: Tensor) -> None:
-    """Give every layer's output deviation 1 on noise [1, frames, mels] the size of log-mel.
+def _scale_stem(stem: nn.Module, mel: Tensor, lengths: Tensor) -> None:
+    """Give every layer's output deviation 1 on log-mel [1, frames, mels].
 
     The first convolution, reading log-mel with its large mean, would otherwise see only that.
     """
-    layers = [*(module for module in stem.conv.modules() if isinstance(module, nn.Conv2d)), stem.out]
-    lengths = torch.tensor([noise.shape[1]])
+    convolutions = (module for module in stem.conv.modules() if isinstance(module, nn.Conv2d))
+    layers = [*convolutions, stem.out]
     for index, layer in enumerate(layers):
         seen: list[Tensor] = []
         hook = layer.register_forward_hook(lambda _m, _i, output, seen=seen: seen.append(output))
         if index == 0:
-            layer.bias -= LOG_MEL_MEAN * layer.weight.sum((1, 2, 3))
-        stem(noise, lengths)
+            layer.bias -= mel.mean() * layer.weight.sum((1, 2, 3))
+        stem(mel, lengths)
         hook.remove()
         deviation = seen[0].std()
         layer.weight /= deviation
         layer.bias /= deviation
 
 
-def _balance_joint(model: EncDecRNNTBPEModel, noise: Tensor) -> None:
-    """Let tokens depend on frames and on earlier tokens, and come at a plausible rate."""
+def _balance_joint(model: EncDecRNNTBPEModel, encoded: Tensor, lengths: Tensor) -> None:
+    """Let tokens depend on frames and on earlier tokens, and come at a plausible rate.
+
+    `encoded` [1, width, frames] is what the encoder makes of speech, or what resembles it.
+    """
     joint, decoder = model.joint, model.decoder
-    encoded, lengths = model.encoder(
-        audio_signal=noise.transpose(1, 2), length=torch.tensor([noise.shape[1]])
-    )
     tokens = torch.randint(0, decoder.vocab_size, (1, encoded.shape[2]))
     predicted, _ = decoder.predict(tokens, None, add_sos=False)
     # More of the prediction would keep the search in states that never or always emit.
@@ -171,13 +181,15 @@ def _balance_joint(model: EncDecRNNTBPEModel, noise: Tensor) -> None:
     for half, signal, share in shares:
         projected = half(signal)[0]
         factor = share / projected.std(0).mean()
-        half.bias.add_(half.bias - projected.mean(0)).mul_(factor)
+        half.bias.sub_(projected.mean(0)).mul_(factor)
         half.weight *= factor
     blank = joint.joint_net[-1].bias[-1:]
     low, high = -BLANK_RANGE, BLANK_RANGE
     for _ in range(BISECTIONS):
         blank.fill_((low + high) / 2)
-        best = model.decoding.rnnt_decoder_predictions_tensor(encoded, lengths, return_hypotheses=True)
+        best = model.decoding.rnnt_decoder_predictions_tensor(
+            encoded, lengths, return_hypotheses=True
+        )
         if len(best[0].y_sequence) > TOKEN_SHARE * encoded.shape[2]:
             low = float(blank)
         else:
@@ -204,7 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
     model = build_model(SHAPES[given.size], given.seed)
     save_model(model, given.out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    sys.stdout.write(f"{given.out}: {parameters:,} parameters, {given.out.stat().st_size:,} bytes\n")
+    sys.stdout.write(
+        f"{given.out}: {parameters:,} parameters, {given.out.stat().st_size:,} bytes\n"
+    )
     return 0
 
 

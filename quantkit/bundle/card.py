@@ -39,11 +39,12 @@ def model_card(manifest: Mapping[str, Any]) -> str:
 
 def _parity(parity: Mapping[str, Any]) -> list[str]:
     rows = [
-        ("utterances with the same tokens", f"{parity['token_exact_utterances']:.2%}"),
+        ("utterances with the same tokens", f"{parity['token_exact_utterances']:,}"),
         ("token errors", f"{parity['token_errors']:,} of {parity['reference_tokens']:,}"),
         ("of these at near-ties of the reference", f"{parity['near_tie_errors']:,}"),
-        ("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}"),
     ]
+    if parity["encoder_max_abs_error"] is not None:
+        rows.append(("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}"))
     wer = parity.get("wer")
     if wer is not None:
         rows.append(("word error rate, PyTorch", f"{wer['reference']:.2%}"))

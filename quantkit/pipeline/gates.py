@@ -40,7 +40,7 @@ def evaluate(gates: Gates, parity: Mapping[str, Any]) -> list[GateResult]:
     """
     results = []
     if gates.token_exact_utterances is not None:
-        share = parity["token_exact_utterances"]
+        share = parity["token_exact_utterances"] / max(parity["utterances"], 1)
         results.append(
             GateResult("token_exact_utterances", share, gates.token_exact_utterances, at_least=True)
         )

@@ -12,7 +12,7 @@ from quantkit.core.errors import InputError
 
 PARITY = {
     "utterances": 3,
-    "token_exact_utterances": 1.0,
+    "token_exact_utterances": 3,
     "token_errors": 0,
     "reference_tokens": 42,
     "near_tie_errors": 0,

@@ -7,7 +7,8 @@ from quantkit.pipeline.gates import GateResult, evaluate
 from quantkit.recipe import Gates
 
 PARITY = {
-    "token_exact_utterances": 0.75,
+    "utterances": 8,
+    "token_exact_utterances": 6,
     "token_errors": 5,
     "reference_tokens": 100,
     "wer": {"reference": 0.20, "candidate": 0.23},

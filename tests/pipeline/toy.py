@@ -137,7 +137,7 @@ PARITY = {
     "reference": "toy",
     "candidate": "toy",
     "utterances": 1,
-    "token_exact_utterances": 1.0,
+    "token_exact_utterances": 1,
     "reference_tokens": 10,
     "token_errors": 1,
     "near_tie_errors": 0,
