@@ -26,8 +26,8 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: build ## step times of the artifact of RECIPE
-	@$(BIN)/quantkit bench $(ARTIFACT)
+bench: build ## speed, memory and size of the artifact of RECIPE
+	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
 
 clean: ## remove artifacts, the stage store and the tools' caches; the environment stays
 	rm -rf artifacts .quantkit build .pytest_cache .mypy_cache .ruff_cache .hypothesis

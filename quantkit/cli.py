@@ -15,13 +15,20 @@ from cyclopts import App, CycloptsError, Parameter
 
 from quantkit import __version__
 from quantkit.core.errors import GateError, InputError, MissingExtraError, QuantkitError
-from quantkit.terminal import Partial, messages, parity_table, plan_line, size_line
+from quantkit.terminal import (
+    Partial,
+    bench_tables,
+    messages,
+    parity_table,
+    plan_line,
+    size_line,
+)
 
 #: Importable names of the optional extras, for the message when one is missing.
 _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba pydantic ruamel filelock sentencepiece "
-    "kaldialign scipy psutil",
-    "eval": "datasets whisper_normalizer",
+    "kaldialign scipy psutil whisper_normalizer",
+    "eval": "datasets",
     "hub": "huggingface_hub",
 }
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
@@ -184,6 +191,36 @@ def quantize(
     report = quantize_file(model, settings, out, progress_on(messages()), importance)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
     print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
+
+
+@app.command
+def bench(
+    *artifact: Path,
+    threads: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    rounds: int = 50,
+    audio: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    json: Path | None = None,
+) -> None:
+    """Measure speed, memory and size, taking turns between candidates call by call.
+
+    Args:
+        artifact: artifacts, and directories or files of other exporters' streaming encoders.
+        threads: threads to measure with; may be repeated; default all cores that may be used.
+        rounds: timed encoder steps of each candidate.
+        audio: speech for whole recognizers; may be repeated.
+        json: also write the numbers there.
+    """
+    from rich.console import Console
+
+    from quantkit.bench import bench as measure
+    from quantkit.core.files import write_json
+    from quantkit.pipeline.progress import progress_on
+
+    report = measure(artifact, threads, rounds, audio, progress_on(messages()))
+    if json is not None:
+        write_json(json, report)
+    for table in bench_tables(report):
+        Console().print(table)
 
 
 @app.command

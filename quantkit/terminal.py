@@ -60,6 +60,33 @@ def size_line(manifest: Mapping[str, Any]) -> str:
     return f"{size:.1f} MB, {weights / 1e6:.1f} M weights, {bits / max(weights, 1):.2f} bits each"
 
 
+def bench_tables(report: Mapping[str, Any]) -> list[Table]:
+    """What was measured of each candidate and, if there are several, how they compare."""
+    host = report["machine"]
+    title = f"{host['processor']}, {host['cores']} usable cores, load {host['load'] or 0:.1f}"
+    measured = Table(title=title, title_justify="left")
+    heads = ("threads", "step ms p50", "p95", "p99", "x encoder", "x all", "load s", "MB", "MB RAM")
+    measured.add_column("candidate", overflow="fold")
+    for head in heads:
+        measured.add_column(head, justify="right")
+    for row in report["candidates"]:
+        steps = [f"{row['step_ms'][rank]:.1f}" for rank in ("p50", "p95", "p99")]
+        speeds = ["-" if x is None else f"{x:.1f}" for x in (row["rtfx_encoder"], row["rtfx"])]
+        sizes = [f"{row[key] / 1e6:.0f}" for key in ("bytes", "rss_bytes")]
+        cells = [str(row["threads"]), *steps, *speeds, f"{row['load_s']:.2f}", *sizes]
+        measured.add_row(row["name"], *cells)
+    if not report["pairs"]:
+        return [measured]
+    compared = Table(title="time of a step over another's, in the same rounds")
+    for head in ("a", "b", "threads", "a / b", "95 % interval"):
+        compared.add_column(head)
+    for pair in report["pairs"]:
+        interval = f"{pair['ratio_low']:.2f} .. {pair['ratio_high']:.2f}"
+        ratio = f"{pair['ratio_median']:.2f}"
+        compared.add_row(pair["a"], pair["b"], str(pair["threads"]), ratio, interval)
+    return [measured, compared]
+
+
 class Partial:
     """The tail of a growing text, rewritten in place; nothing where there is no terminal."""
 

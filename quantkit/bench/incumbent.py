@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from quantkit.core.errors import InputError, QuantkitError
 from quantkit.core.files import complete_directory, sha256_file, write_json
@@ -103,7 +104,6 @@ def build_incumbent(checkpoint: Path, chunk_ms: int, out: Path) -> dict[str, Any
         passes.append(_run("fuse", fused, source, work / "fused", work))
         source = {"type": "ONNXModel", "model_path": str(work / "fused" / GRAPH)}
         passes.append(_run("quantize", quantized, source, folder / "kquant", work))
-        _copy_left_behind(work / "fused", folder / "kquant")
         report = {
             "recipe": "microsoft/olive-recipes: nvidia-nemotron-speech-streaming-en-0.6b",
             "source": {"name": checkpoint.name, "sha256": sha256_file(checkpoint)},
@@ -122,8 +122,8 @@ def _request(checkpoint: Path, chunk_ms: int) -> dict[str, Any]:
         with tarfile.open(checkpoint) as archive:
             names = [name for name in archive.getnames() if name.endswith("model_config.yaml")]
             found = archive.extractfile(names[0]) if names else None
-            config = yaml.safe_load(found) if found else None
-    except (OSError, tarfile.TarError) as error:
+            config = YAML(typ="safe").load(found) if found else None
+    except (OSError, tarfile.TarError, YAMLError) as error:
         raise InputError(f"{checkpoint}: not a readable .nemo file ({error})") from error
     if not isinstance(config, dict) or "att_context_size" not in config.get("encoder", {}):
         raise InputError(f"{checkpoint}: has no encoder.att_context_size; a streaming model has")
@@ -182,7 +182,7 @@ def _run(
             f"Olive's {settings['type']} ended with {process.returncode} and {len(models)} "
             f"models:\n{tail}"
         )
-    _move_model(models[0], out)
+    _collect(models[0], Path(source["model_path"]).parent, out)
     shutil.rmtree(work / f"{name}-cache", ignore_errors=True)
     shutil.rmtree(raw)
     graph = onnx.load(out / GRAPH, load_external_data=False).graph
@@ -191,19 +191,19 @@ def _run(
     return PassRun(name, settings, seconds, usage.ru_maxrss * 1024, _size(out), kinds)
 
 
-def _move_model(model: Path, out: Path) -> None:
-    """Move a model and its data, which keeps the name that the graph knows it by."""
+def _collect(model: Path, before: Path, out: Path) -> None:
+    """Move a model and its data, which keeps the name that the graph knows it by.
+
+    Olive's k-quant keeps references to the data of `Constant` nodes but not the data, which is
+    still in `before`, the directory of the model that went in.
+    """
     out.mkdir()
     for location in _external(model):
-        (model.parent / location).replace(out / location)
+        if (model.parent / location).exists():
+            (model.parent / location).replace(out / location)
+        else:
+            shutil.copyfile(before / location, out / location)
     model.replace(out / GRAPH)
-
-
-def _copy_left_behind(before: Path, after: Path) -> None:
-    """Olive's k-quant keeps references to the data of `Constant` nodes but not the data."""
-    for location in _external(after / GRAPH):
-        if not (after / location).exists():
-            shutil.copyfile(before / location, after / location)
 
 
 def _external(model: Path) -> set[str]:

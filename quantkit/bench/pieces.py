@@ -6,6 +6,7 @@ import io
 import itertools
 import random
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -64,14 +65,13 @@ def tokenizer_model(pieces: int) -> bytes:
         num_threads=1,
         minloglevel=2,
     )
-    model = sentencepiece_model_pb2.ModelProto.FromString(buffer.getvalue())
-    serialized: bytes = model.SerializeToString(deterministic=True)
+    serialized: bytes = _parsed(buffer.getvalue()).SerializeToString(deterministic=True)
     return serialized
 
 
 def tokenizer_files(model: bytes) -> dict[str, bytes]:
     """The files of a NeMo tokenizer directory, by name."""
-    pieces = sentencepiece_model_pb2.ModelProto.FromString(model).pieces
+    pieces = _parsed(model).pieces
     scored = "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in pieces)
     plain = "".join(f"{piece.piece}\n" for piece in pieces if piece.piece != "<unk>")
     return {MODEL: model, VOCABULARY: plain.encode(), SCORES: scored.encode()}
@@ -81,6 +81,10 @@ def write_tokenizer(model: bytes, folder: Path) -> None:
     """Write a tokenizer as a directory that NeMo reads."""
     for name, content in tokenizer_files(model).items():
         (folder / name).write_bytes(content)
+
+
+def _parsed(model: bytes) -> Any:
+    return sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]
 
 
 def _sentences() -> list[str]:

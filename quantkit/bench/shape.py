@@ -77,7 +77,8 @@ def nemo_config(shape: ModelShape) -> dict[str, Any]:
                 "pred_hidden": shape.predictor_width,
                 "pred_rnn_layers": shape.predictor_layers,
                 "t_max": None,
-                "dropout": 0.2,
+                # Between the layers of an LSTM; PyTorch warns if there is only one.
+                "dropout": 0.2 if shape.predictor_layers > 1 else 0.0,
             },
         },
         "joint": {

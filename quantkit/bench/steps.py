@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from quantkit.bench.candidate import Candidate, find_candidates
-from quantkit.bench.machine import machine
+from quantkit.bench.machine import machine, usable_cores
 from quantkit.bench.statistics import paired_ratio, percentiles_ms
 from quantkit.bench.worker import Worker
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
+from quantkit.stream import Transcript
 
 WARM_UP = 5
 AUDIO_ROUNDS = 3
@@ -36,22 +37,25 @@ def bench(
 
     Args:
         paths: artifacts, and directories or files of other exporters' streaming encoders.
-        threads: thread counts to measure with, one after the other.
+        threads: thread counts to measure with, one after the other; none takes all usable cores.
         rounds: timed encoder steps per candidate.
         audio: files for the recognizers; none leaves `rtfx` null.
         progress: draws it.
 
     Returns:
         `machine`; `candidates`, one per candidate and thread count, with `step_ms` (p50, p95,
-        p99), `rtfx_encoder` and `rtfx` (seconds of audio per second of work, medians), `load_s`,
+        p99), `rtfx_encoder` and `rtfx` (seconds of audio per second of work, medians),
+        `tokens_per_s` (of audio, as the decoder's share of the work grows with them), `load_s`,
         `rss_bytes` (the process after all work), `rss_base_bytes` (before loading), `bytes`,
         `encoder_bytes` and `chunk_s`; `pairs`, with the time of `a` over the time of `b`.
 
     Raises:
         InputError: a candidate, an audio file or a number is wrong.
     """
-    if rounds < 1 or not threads or min(threads) < 1:
-        raise InputError(f"bench: found {rounds} rounds, threads {list(threads)}; accepted: >= 1")
+    threads = threads or (usable_cores(),)
+    if rounds < 1 or min(threads) < 1:
+        numbers = f"{rounds} rounds, threads {', '.join(map(str, threads))}"
+        raise InputError(f"bench: found {numbers}; accepted: 1 or more")
     candidates = find_candidates(paths)
     if not candidates:
         raise InputError("bench: found no candidate, accepted: one or more")
@@ -80,17 +84,17 @@ def _measure(
         seconds = np.array([_round(workers, turn) for turn in turns])[WARM_UP:].T
         recognizers = [worker for worker in workers if worker.candidate.native]
         jobs = list(itertools.product(range(AUDIO_ROUNDS), audio, recognizers))
-        speeds: dict[str, list[tuple[float, float]]] = {w.candidate.name: [] for w in recognizers}
+        speech: dict[str, list[Transcript]] = {worker.candidate.name: [] for worker in workers}
         for _, path, worker in progress.track(jobs, len(jobs), what.replace("steps", "speech")):
             time.sleep(SETTLE_S)
-            speeds[worker.candidate.name].append(worker.transcribe(path))
+            speech[worker.candidate.name].append(worker.transcribe(path))
         rows = [
             {
                 "name": worker.candidate.name,
                 "threads": threads,
                 "step_ms": percentiles_ms(times),
                 "rtfx_encoder": found.chunk_s / float(np.median(times)),
-                "rtfx": _rtfx(speeds.get(worker.candidate.name, [])),
+                **_speed(speech[worker.candidate.name]),
                 "load_s": found.load_s,
                 "rss_bytes": worker.resident(),
                 "rss_base_bytes": found.base_bytes,
@@ -118,9 +122,11 @@ def _round(workers: Sequence[Worker], turn: int) -> list[float]:
     return taken
 
 
-def _rtfx(runs: Sequence[tuple[float, float]]) -> float | None:
-    """Median over the rounds of all audio over all work."""
+def _speed(runs: Sequence[Transcript]) -> dict[str, float | None]:
+    """Median over the rounds of all audio over all work, and tokens per second of audio."""
     if not runs:
-        return None
-    rounds = np.array(runs).reshape(AUDIO_ROUNDS, -1, 2).sum(axis=1)
-    return float(np.median(rounds[:, 0] / rounds[:, 1]))
+        return {"rtfx": None, "tokens_per_s": None}
+    times = np.array([(run.duration_s, run.elapsed_s) for run in runs])
+    audio, work = times.reshape(AUDIO_ROUNDS, -1, 2).sum(axis=1).T
+    tokens = sum(len(run.tokens) for run in runs)
+    return {"rtfx": float(np.median(audio / work)), "tokens_per_s": tokens / float(audio.sum())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import psutil
 from quantkit.bench.candidate import Candidate
 from quantkit.bench.step import TimedStep
 from quantkit.core.errors import QuantkitError
-from quantkit.stream import Transcriber, open_session
+from quantkit.stream import Transcriber, Transcript, open_session
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Worker(AbstractContextManager["Worker"]):
         """Run one encoder step; seconds."""
         return float(self._ask("step"))
 
-    def transcribe(self, audio: Path) -> tuple[float, float]:
-        """Stream a file through the whole recognizer; seconds of audio and of work."""
-        duration, elapsed = self._ask("transcribe", audio)
-        return float(duration), float(elapsed)
+    def transcribe(self, audio: Path) -> Transcript:
+        """Stream a file through the whole recognizer."""
+        found: Transcript = self._ask("transcribe", audio)
+        return found
 
     def resident(self) -> int:
         """Bytes of memory that the process holds now."""
@@ -93,6 +94,7 @@ class Worker(AbstractContextManager["Worker"]):
 
 def _serve(pipe: Connection, candidate: Candidate, threads: int) -> None:
     """Load, then answer until the other side hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides
     try:
         process = psutil.Process()
         base = process.memory_info().rss
@@ -108,13 +110,12 @@ def _serve(pipe: Connection, candidate: Candidate, threads: int) -> None:
                 case ("step",):
                     pipe.send(step.run())
                 case ("transcribe", audio) if transcriber:
-                    transcript = transcriber.transcribe(audio)
-                    pipe.send((transcript.duration_s, transcript.elapsed_s))
+                    pipe.send(transcriber.transcribe(audio))
                 case ("resident",):
                     pipe.send(process.memory_info().rss)
                 case question:
                     raise AssertionError(question)
     except QuantkitError as error:
         pipe.send(error)
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         pass

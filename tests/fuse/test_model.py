@@ -58,7 +58,11 @@ def zeroed_position_bias(model: ir.Model) -> int:
 def dropped_cache_mask(model: ir.Model) -> int:
     """Let attention see the part of the cache that is not yet filled."""
     for node in model.graph:
-        sources = {v.producer().op_type: v for v in node.inputs if v is not None and v.producer()}
+        sources = {}
+        for value in node.inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and value is not None:
+                sources[producer.op_type] = value
         if node.op_type == "And" and sources.keys() == {"GreaterOrEqual", "Less"}:
             ir.convenience.replace_all_uses_with(node.outputs[0], sources["Less"])
             return 1

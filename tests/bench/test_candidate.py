@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantkit.bench.candidate import find_candidates
+from quantkit.core.errors import InputError
+
+
+def directory(path: Path, **sizes: int) -> Path:
+    path.mkdir(parents=True)
+    for name, size in sizes.items():
+        (path / name.replace("__", ".")).write_bytes(bytes(size))
+    return path
+
+
+def test_an_artifact_counts_all_files_and_its_encoder_apart(tmp_path: Path) -> None:
+    files = {"encoder__onnx": 5, "encoder__onnx__data": 70, "joint__onnx": 3, "streaming__json": 2}
+    (found,) = find_candidates([directory(tmp_path / "ours", **files)])
+    assert found.native
+    assert found.name == "ours"
+    assert (found.bytes, found.encoder_bytes) == (80, 75)
+
+
+def test_another_exporters_directory_is_an_encoder_alone(tmp_path: Path) -> None:
+    files = {"encoder-int8__onnx": 5, "weights__bin": 70, "decoder__onnx": 3}
+    (found,) = find_candidates([directory(tmp_path / "theirs", **files)])
+    assert not found.native
+    assert found.graph.name == "encoder-int8.onnx"
+    assert found.bytes == found.encoder_bytes == 78
+
+
+def test_a_file_counts_what_is_named_after_it(tmp_path: Path) -> None:
+    folder = directory(tmp_path / "x", a__onnx=5, a__onnx__data=70, b__onnx=3)
+    (found,) = find_candidates([folder / "a.onnx"])
+    assert found.name == "x/a.onnx"
+    assert found.bytes == 75
+
+
+def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    folders = [directory(tmp_path / top / "model", a__onnx=1) for top in ("x", "y")]
+    assert [c.name for c in find_candidates(folders)] == [str(folder) for folder in folders]
+
+
+def test_what_cannot_be_measured_is_refused_by_name(tmp_path: Path) -> None:
+    two = directory(tmp_path / "two", a__onnx=1, b__onnx=1)
+    for path, message in [
+        (tmp_path / "absent", "not found"),
+        (directory(tmp_path / "empty"), "no .onnx file"),
+        (two, "a.onnx, b.onnx"),
+    ]:
+        with pytest.raises(InputError, match=message) as caught:
+            find_candidates([path])
+        assert str(path) in str(caught.value)
+    with pytest.raises(InputError, match="twice"):
+        find_candidates([two / "a.onnx", two / "a.onnx"])

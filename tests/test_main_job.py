@@ -1,0 +1,101 @@
+"""The README's job on the real demo model: build, survive kills, transcribe."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from quantkit.core.files import sha256_file
+from quantkit.stream.transcriber import Transcriber
+from quantkit.verify.words import word_errors
+
+ROOT = Path(__file__).parent.parent
+SPEECH = 6
+PATIENCE_S = 300.0
+
+
+@pytest.fixture(scope="module")
+def speech(parity_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first prompts of the parity set."""
+    rows = [json.loads(line) for line in parity_manifest.read_text().splitlines()[:SPEECH]]
+    for row in rows:
+        row["audio"] = str(parity_manifest.parent / row["audio"])
+    manifest = tmp_path_factory.mktemp("speech") / "manifest.jsonl"
+    manifest.write_text("\n".join(json.dumps(row) for row in rows))
+    return manifest
+
+
+def build(workshop: Path, speech: Path) -> subprocess.Popen[str]:
+    words = ["build", "recipes/demo-int4-kquant.yaml", "--set", f"verify.manifest={speech}"]
+    # Six prompts are too few for the recipe's gates.
+    words += ["--set", "verify.gates={token_error_rate: 0.99}"]
+    words += ["--store", str(workshop / "store"), "--out", str(workshop / "artifact")]
+    command = [sys.executable, "-m", "quantkit.cli", *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(workshop: Path, speech: Path) -> str:
+    with build(workshop, speech) as process:
+        output = process.communicate(timeout=PATIENCE_S)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_during(stage: str, workshop: Path, speech: Path) -> None:
+    """SIGKILL the build as soon as a stage has begun to write its result."""
+    with build(workshop, speech) as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not any((workshop / "store" / stage).glob(".*partial*/*")):
+            assert process.poll() is None, f"ended before {stage}: {process.communicate()[0]}"
+            assert time.monotonic() < deadline, f"never came to {stage}"
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {path.name: sha256_file(path) for path in sorted(directory.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workshop = tmp_path_factory.mktemp("undisturbed")
+    finish(workshop, speech)
+    return workshop / "artifact"
+
+
+def test_a_build_killed_in_three_stages_gives_the_same_bytes(
+    undisturbed: Path, speech: Path, tmp_path: Path
+) -> None:
+    for stage in ("export", "quantize", "reference"):
+        kill_during(stage, tmp_path, speech)
+    output = finish(tmp_path, speech)
+    assert "export: cached" in output
+    assert "quantize: cached" in output
+    assert digests(tmp_path / "artifact") == digests(undisturbed)
+
+
+def test_the_artifact_is_small_and_still_speaks(undisturbed: Path, speech: Path) -> None:
+    manifest = json.loads((undisturbed / "manifest.json").read_text())
+    encoder = manifest["graphs"]["encoder"]
+    assert encoder["bits_per_weight"] < 6
+    wide = [row for row in encoder["tensors"] if row["bits"] != 4 and len(row["shape"]) == 2]
+    assert not wide, "a weight matrix of the encoder was left out"
+    assert manifest["total_bytes"] < 10e6
+
+    transcriber = Transcriber.load(undisturbed)
+    errors = words = 0
+    for line in speech.read_text().splitlines():
+        row = json.loads(line)
+        found = word_errors(row["text"], transcriber.transcribe(Path(row["audio"])).text)
+        errors, words = errors + found[0], words + found[1]
+    parity = manifest["parity"]["wer"]
+    assert errors / words == parity["candidate"]
