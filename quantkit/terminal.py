@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -64,20 +65,25 @@ def bench_tables(report: Mapping[str, Any]) -> list[Table]:
     """What was measured of each candidate and, if there are several, how they compare."""
     host = report["machine"]
     title = f"{host['processor']}, {host['cores']} usable cores, load {host['load'] or 0:.1f}"
-    measured = Table(title=title, title_justify="left")
-    heads = ("threads", "step ms p50", "p95", "p99", "x encoder", "x all", "load s", "MB", "MB RAM")
+    measured = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    heads = ("threads", "ms p50", "p95", "RTFx enc", "all", "load s", "MB", "RAM MB")
     measured.add_column("candidate", overflow="fold")
     for head in heads:
-        measured.add_column(head, justify="right")
+        measured.add_column(head, justify="right", no_wrap=True)
     for row in report["candidates"]:
-        steps = [f"{row['step_ms'][rank]:.1f}" for rank in ("p50", "p95", "p99")]
+        steps = [f"{row['step_ms'][rank]:.1f}" for rank in ("p50", "p95")]
         speeds = ["-" if x is None else f"{x:.1f}" for x in (row["rtfx_encoder"], row["rtfx"])]
         sizes = [f"{row[key] / 1e6:.0f}" for key in ("bytes", "rss_bytes")]
         cells = [str(row["threads"]), *steps, *speeds, f"{row['load_s']:.2f}", *sizes]
         measured.add_row(row["name"], *cells)
     if not report["pairs"]:
         return [measured]
-    compared = Table(title="time of a step over another's, in the same rounds")
+    title = "time of a's step over b's, in the same rounds"
+    compared = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for head in ("a", "b", "threads", "a / b", "95 % interval"):
         compared.add_column(head)
     for pair in report["pairs"]:

@@ -14,8 +14,7 @@ from quantkit.bench.worker import Worker
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.stream import Transcriber
-
-from .graphs import FRAMES, STEPS, WIDTH, write_encoder
+from tests.bench.graphs import FRAMES, STEPS, WIDTH, write_encoder
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -2,11 +2,12 @@
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from nemo.collections.asr.models import EncDecRNNTBPEModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from demo import config as settings
 from demo.model import build, export, plain_weights, unit_variance
@@ -23,7 +24,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tokenizer: Path) -> nn.Module:
+def model(tokenizer: Path) -> Any:
     return build(settings.load(), tokenizer, mean=-11.0, deviation=4.3).eval()
 
 
@@ -35,7 +36,7 @@ def mel() -> tuple[Tensor, Tensor]:
     return mel.masked_fill(torch.arange(mel.shape[2]) >= lengths[:, None, None], 0.0), lengths
 
 
-def test_stem_is_nemos(model: nn.Module, mel: tuple[Tensor, Tensor]) -> None:
+def test_stem_is_nemos(model: Any, mel: tuple[Tensor, Tensor]) -> None:
     plain = EncDecRNNTBPEModel(cfg=model.cfg).eval()
     plain.load_state_dict(plain_weights(model))
     with torch.inference_mode():
@@ -46,7 +47,7 @@ def test_stem_is_nemos(model: nn.Module, mel: tuple[Tensor, Tensor]) -> None:
         torch.testing.assert_close(row[:, :length], expected[:, :length], atol=1e-5, rtol=1e-5)
 
 
-def test_unit_variance(model: nn.Module, mel: tuple[Tensor, Tensor]) -> None:
+def test_unit_variance(model: Any, mel: tuple[Tensor, Tensor]) -> None:
     unit_variance(model, *mel)
     with torch.inference_mode():
         stem, _ = model.encoder.pre_encode(mel[0].mT, mel[1])
@@ -54,7 +55,7 @@ def test_unit_variance(model: nn.Module, mel: tuple[Tensor, Tensor]) -> None:
 
 
 def test_export_loads_and_is_reproducible(
-    model: nn.Module, tokenizer: Path, tmp_path: Path
+    model: Any, tokenizer: Path, tmp_path: Path
 ) -> None:
     paths = [tmp_path / "a.nemo", tmp_path / "b.nemo"]
     for path in paths:
