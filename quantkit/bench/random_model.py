@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import logging
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from nemo.collections.asr.models import EncDecHybridRNNTCTCBPEModel, EncDecRNNTBPEModel
-from nemo.utils import logging as nemo_logging
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,6 +33,7 @@ from quantkit.bench.pieces import (
     write_tokenizer,
 )
 from quantkit.bench.shape import SHAPES, ModelShape, nemo_config
+from quantkit.export.checkpoint import nemo_errors_only
 
 BABBLE_S, PAUSE_SHARE = 8, 0.2
 TOKEN_SHARE = 0.25
@@ -63,7 +61,7 @@ def build_model(
         tempfile.TemporaryDirectory(prefix="quantkit-bench-") as folder,
         torch.random.fork_rng(devices=[]),
         torch.no_grad(),
-        _nemo_errors_only(),
+        nemo_errors_only(),
     ):
         write_tokenizer(tokenizer_model(shape.pieces), Path(folder))
         config.tokenizer = {"dir": folder, "type": "bpe"}
@@ -193,16 +191,6 @@ def _balance_joint(model: EncDecRNNTBPEModel, encoded: Tensor, lengths: Tensor) 
             low = float(blank)
         else:
             high = float(blank)
-
-
-@contextmanager
-def _nemo_errors_only() -> Iterator[None]:
-    level = nemo_logging.get_verbosity()
-    nemo_logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        nemo_logging.set_verbosity(level)
 
 
 def main(arguments: list[str] | None = None) -> int:

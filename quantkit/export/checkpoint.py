@@ -34,7 +34,7 @@ def load_checkpoint(path: Path) -> ASRModel:
         InputError: the file is missing, truncated, not a `.nemo` file, holds entries that leave
             the archive, or holds a pickle with anything but tensors.
     """
-    with unpacked(path) as directory, _nemo_errors_only():
+    with unpacked(path) as directory, nemo_errors_only():
         connector = SaveRestoreConnector()
         connector.model_extracted_dir = str(directory)
         model = ASRModel.restore_from(
@@ -95,7 +95,7 @@ def _check_weights(path: Path, weights: Path) -> None:
 
 
 @contextmanager
-def _nemo_errors_only() -> Iterator[None]:
+def nemo_errors_only() -> Iterator[None]:
     """NeMo logs the training set-up of every model it restores, which is noise here."""
     level = nemo_logging.get_verbosity()
     nemo_logging.set_verbosity(logging.ERROR)

@@ -130,7 +130,9 @@ def test_the_runtime_needs_no_extra(tiny_artifact, wav, text) -> None:
 
 
 def test_interrupting_is_quiet(tiny_artifact, wav) -> None:
-    command = _command("transcribe", str(tiny_artifact), *[str(wav)] * 100, "--realtime")
+    # A shell's background jobs, and so a CI's, start with SIGINT ignored.
+    command = ["env", "--default-signal=INT"]
+    command += _command("transcribe", str(tiny_artifact), *[str(wav)] * 100, "--realtime")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None

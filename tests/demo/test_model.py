@@ -54,9 +54,7 @@ def test_unit_variance(model: Any, mel: tuple[Tensor, Tensor]) -> None:
     assert stem.std() == pytest.approx(1.0, abs=0.05)
 
 
-def test_export_loads_and_is_reproducible(
-    model: Any, tokenizer: Path, tmp_path: Path
-) -> None:
+def test_export_loads_and_is_reproducible(model: Any, tokenizer: Path, tmp_path: Path) -> None:
     paths = [tmp_path / "a.nemo", tmp_path / "b.nemo"]
     for path in paths:
         export(model, tokenizer, path)
