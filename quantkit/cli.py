@@ -31,6 +31,7 @@ _EXTRAS = {
     "eval": "datasets",
     "hub": "huggingface_hub",
 }
+STORE = Path(".quantkit/store")
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
 
 app = App(
@@ -48,7 +49,7 @@ def build(
     *,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     out: Path | None = None,
-    store: Path = Path(".quantkit/store"),
+    store: Path = STORE,
     plan: Annotated[bool, Parameter(negative="")] = False,
     force: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -85,6 +86,7 @@ def verify(
     *,
     manifest: Path | None = None,
     source: Path | None = None,
+    store: Path = STORE,
     json: Path | None = None,
 ) -> None:
     """Compare an artifact with the PyTorch model it was made from, token by token.
@@ -93,13 +95,14 @@ def verify(
         artifact: the artifact directory.
         manifest: speech to compare on, as JSON lines; default the recipe's.
         source: the .nemo file; default what the recipe names.
+        store: where what PyTorch says is kept and found again.
         json: also write the report there.
     """
     from quantkit.core.files import write_json
-    from quantkit.pipeline import verify_artifact
+    from quantkit.pipeline import Store, verify_artifact
     from quantkit.pipeline.progress import progress_on
 
-    proof = verify_artifact(artifact, manifest, source, progress_on(messages()))
+    proof = verify_artifact(artifact, manifest, source, Store(store), progress_on(messages()))
     if json is not None:
         write_json(json, proof.parity)
     _judge(proof.parity, proof.gates)

@@ -28,14 +28,13 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
         InputError: a speech manifest is wrong.
         MissingExtraError: a library of the `build` extra is not installed.
     """
-    weights = {"checkpoint": checkpoint.sha256}
     stages = [
         Stage(
             "export",
             _version(1, "export", "stream"),
             _export(checkpoint.path, recipe.model.chunk_ms),
             settings={"chunk_ms": recipe.model.chunk_ms},
-            files=weights,
+            files={"checkpoint": checkpoint.sha256},
             libraries=library_versions([*_NEMO, *_GRAPHS]),
         ),
         Stage(
@@ -57,29 +56,21 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
                 _quantize(recipe.quantize),
                 settings=recipe.quantize.model_dump(mode="json"),
                 upstream=inputs,
-                libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+                libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba"]),
             )
         )
     speech = Path(recipe.verify.manifest)
-    said = {"speech": manifest_digest(speech)}
     model = model_stage(recipe)
     return [
         *stages,
-        Stage(
-            "reference",
-            _version(1, "reference", "export", "stream"),
-            _reference(checkpoint.path, recipe.model.chunk_ms, speech),
-            settings={"chunk_ms": recipe.model.chunk_ms},
-            files=weights | said,
-            libraries=library_versions([*_NEMO, "numpy"]),
-        ),
+        reference_stage(checkpoint, recipe.model.chunk_ms, speech),
         Stage(
             "verify",
             _version(1, "verify", "stream"),
             _verify(model, speech),
             upstream=(model, "reference"),
-            files=said,
-            libraries=library_versions([*_NUMBERS, "kaldialign"]),
+            files={"speech": manifest_digest(speech)},
+            libraries=library_versions([*_NUMBERS, "kaldialign", "whisper-normalizer"]),
         ),
     ]
 
@@ -87,6 +78,28 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
 def model_stage(recipe: Recipe) -> str:
     """The stage whose graphs go into the artifact."""
     return "fuse" if recipe.quantize is None else "quantize"
+
+
+def reference_stage(checkpoint: Checkpoint, chunk_ms: int, speech: Path) -> Stage:
+    """What NeMo says about the speech; schemes of one checkpoint share it.
+
+    Raises:
+        InputError: the speech manifest is wrong.
+    """
+
+    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
+        from quantkit.reference import record_reference
+
+        record_reference(checkpoint.path, chunk_ms, speech, out, progress)
+
+    return Stage(
+        "reference",
+        _version(1, "reference", "export", "stream"),
+        work,
+        settings={"chunk_ms": chunk_ms},
+        files={"checkpoint": checkpoint.sha256, "speech": manifest_digest(speech)},
+        libraries=library_versions([*_NEMO, "numpy"]),
+    )
 
 
 def _version(number: int, *rooms: str) -> str:
@@ -131,15 +144,6 @@ def _quantize(settings: QuantizeSettings) -> Work:
         importance = upstream.get("calibrate")
         file = importance / "importance.npz" if importance else None
         quantize_model(upstream["fuse"], file, settings, out, progress)
-
-    return work
-
-
-def _reference(checkpoint: Path, chunk_ms: int, speech: Path) -> Work:
-    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.reference import record_reference
-
-        record_reference(checkpoint, chunk_ms, speech, out, progress)
 
     return work
 

@@ -13,9 +13,12 @@ from pydantic import TypeAdapter
 
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.core.errors import InputError
-from quantkit.core.progress import Progress
+from quantkit.pipeline.chain import reference_stage
 from quantkit.pipeline.checkpoint import find_checkpoint
+from quantkit.pipeline.engine import run
 from quantkit.pipeline.gates import GateResult, evaluate
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.store import Store
 from quantkit.recipe.document import Document
 from quantkit.recipe.load import validated
 from quantkit.recipe.model import Recipe
@@ -31,7 +34,11 @@ class Proof:
 
 
 def verify_artifact(
-    artifact: Path, speech: Path | None, checkpoint: Path | None, progress: Progress
+    artifact: Path,
+    speech: Path | None,
+    checkpoint: Path | None,
+    store: Store,
+    progress: StageProgress,
 ) -> Proof:
     """Compare an artifact with the checkpoint that it was made from.
 
@@ -39,6 +46,7 @@ def verify_artifact(
         artifact: its directory; every file is checked against the manifest first.
         speech: a speech manifest; None takes the recipe's.
         checkpoint: where the .nemo file is; None finds it as the recipe says.
+        store: where a recorded reference is kept and found again.
         progress: draws it.
 
     Raises:
@@ -56,15 +64,13 @@ def verify_artifact(
             f"{found.path}: found a checkpoint with sha256 {found.sha256[:12]}, accepted: the one "
             f"that {artifact} was made from, {wanted[:12]}; give it by --source"
         )
-    from quantkit.reference import record_reference
     from quantkit.verify import verify_model
 
     speech = speech or Path(recipe.verify.manifest)
-    with tempfile.TemporaryDirectory() as folder:
-        reference, report = Path(folder, "reference"), Path(folder, "report")
-        reference.mkdir()
-        report.mkdir()
-        record_reference(found.path, recipe.model.chunk_ms, speech, reference, progress)
-        verify_model(artifact, reference, speech, report, progress)
-        parity = json.loads((report / "parity.json").read_text(encoding="utf-8"))
+    recorded = run(
+        [reference_stage(found, recipe.model.chunk_ms, speech)], store, recipe.name, progress
+    )
+    with tempfile.TemporaryDirectory() as folder, progress.stage("verify"):
+        verify_model(artifact, recorded["reference"].directory, speech, Path(folder), progress)
+        parity = json.loads(Path(folder, "parity.json").read_text(encoding="utf-8"))
     return Proof(parity, evaluate(recipe.verify.gates, parity))
