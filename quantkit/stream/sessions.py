@@ -61,6 +61,8 @@ def open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
+    # Idle threads that spin would take the core that mel, prediction network and joint run on.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # Failures are raised, so ONNX Runtime need not print them as well.
     options.log_severity_level = 4
     try:
