@@ -65,7 +65,7 @@ def build(
     """
     from quantkit import pipeline
     from quantkit.pipeline.progress import progress_on
-    from quantkit.recipe import load_recipe
+    from quantkit.recipe import load_recipe, located
 
     loaded = load_recipe(recipe, set_)
     target = out or Path("artifacts") / loaded.name
@@ -74,7 +74,8 @@ def build(
         for row in pipeline.plan_build(loaded, target, shelf, force=force):
             print(plan_line(row))
         return
-    built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+    with located(recipe, set_):
+        built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
     print(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
 

@@ -16,6 +16,14 @@ class InputError(QuantkitError, ValueError):
     """A recipe, checkpoint, audio file or artifact is wrong (exit code 2)."""
 
 
+class SettingError(InputError):
+    """A value of the recipe that only the checkpoint or its graphs can show to be wrong."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+
+
 class GateError(QuantkitError):
     """A measured value missed its gate; the artifact and the report were still written (exit 1)."""
 

@@ -13,7 +13,7 @@ from nemo.collections.asr.models import (
 from nemo.collections.asr.modules import ConformerEncoder, RNNTDecoder, RNNTJoint
 from nemo.collections.asr.parts.submodules.causal_convs import CausalConv2D
 
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 
 CONV_NORMS = ("layer_norm", "batch_norm")
 TRANSDUCERS = (EncDecRNNTBPEModel, EncDecHybridRNNTCTCBPEModel)
@@ -148,7 +148,7 @@ def geometry(model: EncDecRNNTBPEModel, chunk_ms: int) -> Geometry:
     """The streaming geometry of a model at a chunk length.
 
     Raises:
-        InputError: the checkpoint was not trained with a right context of that length.
+        SettingError: the checkpoint was not trained with a right context of that length.
     """
     encoder = model.encoder
     factor = int(encoder.subsampling_factor)
@@ -159,7 +159,8 @@ def geometry(model: EncDecRNNTBPEModel, chunk_ms: int) -> Geometry:
     }
     if chunk_ms not in trained:
         accepted = ", ".join(str(ms) for ms in sorted(trained))
-        raise InputError(
-            f"model.chunk_ms: found {chunk_ms}; this checkpoint was trained with {accepted} ms"
+        raise SettingError(
+            "model.chunk_ms",
+            f"found {chunk_ms}; accepted: {accepted}, which this checkpoint was trained with",
         )
     return trained[chunk_ms]

@@ -6,7 +6,7 @@ import math
 
 import onnx_ir as ir
 
-from quantkit.fuse.weights import constant_of, lazy, remove_node, replace_constant
+from quantkit.fuse.weights import constant_of, remove_node, replace_constant, scaled
 
 
 def fold_residual_scales(model: ir.Model) -> int:
@@ -28,11 +28,7 @@ def fold_residual_scales(model: ir.Model) -> int:
         tensor = constant_of(weight)
         if weight is None or tensor is None or len(list(weight.uses())) != 1:
             continue
-        shape = tuple(tensor.shape.numpy())
-        replace_constant(
-            weight,
-            lazy(str(weight.name), shape, lambda t=tensor, s=scale: t.numpy() * s),  # type: ignore[misc]
-        )
+        replace_constant(weight, scaled(tensor, scale))
         remove_node(node, product)
         count += 1
     return count

@@ -28,6 +28,12 @@ def lazy(
     )
 
 
+def scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
+    """A lazily multiplied tensor under the same name."""
+    shape = tuple(tensor.shape.numpy())
+    return lazy(str(tensor.name), shape, lambda: tensor.numpy() * np.float32(factor))
+
+
 def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.LazyTensor:
     """A lazily transposed tensor under the same name."""
     shape = tuple(tensor.shape.numpy()[axis] for axis in permutation)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from quantkit.core.errors import InputError
+from quantkit.core.errors import SettingError
 from quantkit.quantize.options import SchemeSettings
 
 S = TypeVar("S", bound=SchemeSettings)
@@ -25,7 +25,7 @@ def select(names: Sequence[str], settings: S) -> Mapping[str, S | None]:
         settings: what the recipe says.
 
     Raises:
-        InputError: a glob matches no name at all. One that matches only names which another glob
+        SettingError: a glob matches no name at all. One that matches only names which another glob
             took first is fine.
     """
     for index, glob in enumerate(settings.exclude):
@@ -49,8 +49,9 @@ def _require_match(glob: str, names: Sequence[str], key: str) -> None:
         return
     plain = glob.replace("*", "").replace("?", "")
     nearest = difflib.get_close_matches(plain, names, n=_SHOWN, cutoff=0.0)
-    raise InputError(
-        f"{key}: {glob!r} matches none of the {len(names)} quantizable tensors. "
+    raise SettingError(
+        key,
+        f"{glob!r} matches none of the {len(names)} quantizable tensors. "
         f"Nearest: {', '.join(nearest) or 'there is none'}. "
-        "A glob is compared with the whole of graph/tensor, case included; * matches any text."
+        "A glob is compared with the whole of graph/tensor, case included; * matches any text.",
     )

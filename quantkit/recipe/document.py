@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -70,6 +71,12 @@ def dotted(path: KeyPath) -> str:
     """`quantize.rules[0].bits`."""
     words = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
     return "".join(words).lstrip(".")
+
+
+def undotted(key: str) -> KeyPath:
+    """The path of a key as `dotted` writes it."""
+    parts = re.findall(r"[^.\[\]]+", key)
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _parse(text: str, name: str, kind: str) -> Any:

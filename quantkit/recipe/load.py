@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.recipe.accepted import keys_of, schema_at, words
-from quantkit.recipe.document import Document, KeyPath, describe, dotted, read_document
+from quantkit.recipe.document import (
+    Document,
+    KeyPath,
+    describe,
+    dotted,
+    read_document,
+    undotted,
+)
 from quantkit.recipe.model import Recipe
 
 T = TypeVar("T")
@@ -29,6 +37,20 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     recipe = validated(TypeAdapter(Recipe), document)
     _fail(f"{document.place(at)}: {dotted(at)}: {what}" for at, what in _combinations(recipe))
     return recipe
+
+
+@contextmanager
+def located(path: Path, overrides: Iterable[str] = ()) -> Iterator[None]:
+    """Give the errors of later stages about a recipe's values their place in its file.
+
+    Raises:
+        InputError: instead of a SettingError, with `file:line:column` or the `--set` before it.
+    """
+    try:
+        yield
+    except SettingError as error:
+        place = read_document(path, overrides).place(undotted(error.key))
+        raise InputError(f"{place}: {error}") from error
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.core.errors import InputError
-from quantkit.recipe import load_recipe
+from quantkit.core.errors import InputError, SettingError
+from quantkit.recipe import load_recipe, located
 
 GOOD = """schema: 1
 name: mine
@@ -172,3 +172,15 @@ def test_overrides(write) -> None:
 def test_wrong_overrides_name_themselves(write, override, expected) -> None:
     (problem,) = _problems(write(GOOD), override)
     assert problem.startswith(expected), problem
+
+
+def test_what_only_a_later_stage_sees_gets_its_place(tmp_path) -> None:
+    recipe = tmp_path / "late.yaml"
+    recipe.write_text("schema: 1\nquantize:\n  rules:\n    - bits: 8\n      match: nothing*\n")
+    with pytest.raises(InputError) as caught, located(recipe):
+        raise SettingError("quantize.rules[0].match", "'nothing*' matches none")
+    assert str(caught.value) == (f"{recipe}:5:7: quantize.rules[0].match: 'nothing*' matches none")
+    overridden = "model.chunk_ms=320"
+    told = f"--set {overridden}: model.chunk_ms: found 320"
+    with pytest.raises(InputError, match=told), located(recipe, [overridden]):
+        raise SettingError("model.chunk_ms", "found 320")
