@@ -37,6 +37,7 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
     exact, utterances = parity["token_exact_utterances"], parity["utterances"]
     share = f"{exact} of {utterances} ({exact / max(utterances, 1):.1%})"
     table.add_row("utterances with the same tokens", share)
+    table.add_row("  and at the same frames", str(parity["frame_exact_utterances"]))
     table.add_row("token errors", f"{errors} of {tokens} ({errors / max(tokens, 1):.2%})")
     table.add_row("  at near-ties of PyTorch", str(parity["near_tie_errors"]))
     if parity["encoder_max_abs_error"] is not None:

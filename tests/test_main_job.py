@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,14 @@ def test_a_build_killed_in_three_stages_gives_the_same_bytes(
     assert "export: cached" in output
     assert "quantize: cached" in output
     assert digests(tmp_path / "artifact") == digests(undisturbed)
+
+
+def test_an_artifact_can_be_moved(undisturbed: Path, speech: Path, tmp_path: Path) -> None:
+    """Its weights are beside the graphs, not where they were built."""
+    audio = Path(json.loads(speech.read_text().splitlines()[0])["audio"])
+    there = Transcriber.load(undisturbed).transcribe(audio)
+    moved = shutil.copytree(undisturbed, tmp_path / "elsewhere")
+    assert Transcriber.load(moved).transcribe(audio).tokens == there.tokens
 
 
 def test_the_artifact_is_small_and_still_speaks(undisturbed: Path, speech: Path) -> None:

@@ -138,6 +138,7 @@ PARITY = {
     "candidate": "toy",
     "utterances": 1,
     "token_exact_utterances": 1,
+    "frame_exact_utterances": 1,
     "reference_tokens": 10,
     "token_errors": 1,
     "near_tie_errors": 0,
