@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,20 @@ ROOT = Path(__file__).parent.parent
 CHUNKS_MS = (80, 160, 560, 1120)
 
 Stage = Callable[[int], Path]
+
+
+def each_once(
+    folders: pytest.TempPathFactory, name: str, make: Callable[[int, Path], None]
+) -> Stage:
+    """A stage's result for each chunk length, made when it is first asked for."""
+
+    @cache
+    def stage(chunk_ms: int) -> Path:
+        out = folders.mktemp(f"{name}-{chunk_ms}")
+        make(chunk_ms, out)
+        return out
+
+    return stage
 
 
 @pytest.fixture(scope="session")
@@ -33,15 +48,11 @@ def exported(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from quantkit.core.progress import Silent
     from quantkit.export import export_checkpoint
 
-    made: dict[int, Path] = {}
-
-    def export(chunk_ms: int) -> Path:
-        if chunk_ms not in made:
-            made[chunk_ms] = tmp_path_factory.mktemp(f"exported-{chunk_ms}")
-            export_checkpoint(demo_checkpoint, chunk_ms, made[chunk_ms], Silent())
-        return made[chunk_ms]
-
-    return export
+    return each_once(
+        tmp_path_factory,
+        "exported",
+        lambda chunk_ms, out: export_checkpoint(demo_checkpoint, chunk_ms, out, Silent()),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +61,11 @@ def fused(exported: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     from quantkit.core.progress import Silent
     from quantkit.fuse import fuse_model
 
-    made: dict[int, Path] = {}
-
-    def fuse(chunk_ms: int) -> Path:
-        if chunk_ms not in made:
-            made[chunk_ms] = tmp_path_factory.mktemp(f"fused-{chunk_ms}")
-            fuse_model(exported(chunk_ms), made[chunk_ms], Silent())
-        return made[chunk_ms]
-
-    return fuse
+    return each_once(
+        tmp_path_factory,
+        "fused",
+        lambda chunk_ms, out: fuse_model(exported(chunk_ms), out, Silent()),
+    )
 
 
 @pytest.fixture(scope="session")

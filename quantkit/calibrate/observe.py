@@ -12,8 +12,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from quantkit.graph.constants import add_constant
+from quantkit.graph.files import load_model
 from quantkit.quantize.matrices import WeightMatrix, find_matrices
-from quantkit.quantize.onnx_file import load_model
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def observe(model: ir.Model) -> dict[str, list[Port]]:
 def _add_port(graph: ir.Graph, value: ir.Value, matrix: WeightMatrix) -> Port:
     port = Port(f"{value.name}_squares", f"{value.name}_size")
     channels = matrix.shape[0]
-    rows = _constant(graph, f"{value.name}_rows", [-1, channels])
-    axes = _constant(graph, f"{value.name}_axes", [0])
+    rows = add_constant(graph, _integers([-1, channels], f"{value.name}_rows"))
+    axes = add_constant(graph, _integers([0], f"{value.name}_axes"))
     flat = ir.node("Reshape", [value, rows], name=f"{value.name}_flat")
     squares = ir.node(
         "ReduceSumSquare", [flat.outputs[0], axes], {"keepdims": 0}, name=port.squares
@@ -69,16 +70,8 @@ def _add_port(graph: ir.Graph, value: ir.Value, matrix: WeightMatrix) -> Port:
     return port
 
 
-def _constant(graph: ir.Graph, name: str, values: list[int]) -> ir.Value:
-    tensor = ir.tensor(values, ir.DataType.INT64, name=name)
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.INT64),
-        shape=ir.Shape([len(values)]),
-        const_value=tensor,
-    )
-    graph.register_initializer(value)
-    return value
+def _integers(values: list[int], name: str) -> ir.TensorProtocol:
+    return ir.tensor(values, ir.DataType.INT64, name=name)
 
 
 class ObservedSession:

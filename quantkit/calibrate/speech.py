@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from quantkit.calibrate.observe import ObservedSession
 from quantkit.stream.audio import read_blocks
 from quantkit.stream.chunks import Chunk, ChunkWindows
+from quantkit.stream.encoder import zeros
 from quantkit.stream.greedy import GreedyDecoder
 from quantkit.stream.mel import LogMel
 from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.stream.transducer import Prediction, Transducer
-
-_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 class ObservedModel:
@@ -64,7 +63,7 @@ class _Encoder:
     def __init__(self, session: ObservedSession) -> None:
         self._session = session
         self._caches: dict[str, NDArray[Any]] = {
-            node.name: np.zeros(node.shape, _TYPES[node.type])
+            node.name: zeros(node)
             for node in session.get_inputs()
             if node.name not in {"features", "length"}
         }

@@ -10,15 +10,16 @@ import torch
 from nemo.collections.asr.models import EncDecRNNTBPEModel
 
 from quantkit.core.errors import InputError
-from quantkit.core.files import sha256_file, write_json, write_text
+from quantkit.core.files import write_json, write_text
 from quantkit.core.progress import Progress
 from quantkit.export.architecture import Geometry, check_streamable, geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.export.decoder import Joint, PredictionNetwork
 from quantkit.export.encoder import StreamingEncoder
 from quantkit.export.onnx_file import export_module
-from quantkit.stream.latency import LATENCY_DEFINITION
+from quantkit.stream.latency import LATENCY_DEFINITION, algorithmic_latency
 from quantkit.stream.mel import slaney_filters
+from quantkit.stream.settings import SCHEMA, StreamingSettings
 
 
 def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Progress) -> None:
@@ -41,13 +42,6 @@ def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Prog
     next(steps)
     write_json(out / "streaming.json", streaming_settings(model, sizes))
     _write_tokens(model, out)
-    source = {
-        "name": checkpoint.name,
-        "class": type(model).__name__,
-        "sha256": sha256_file(checkpoint),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
-    write_json(out / "source.json", source)
     next(steps, None)
 
 
@@ -110,8 +104,8 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
     frame_s = sizes.factor * featurizer.hop_length / rate
     encoder, lstm = model.encoder, model.decoder.prediction["dec_rnn"].lstm
     attention = encoder.layers[0].self_attn
-    return {
-        "schema": 1,
+    content = {
+        "schema": SCHEMA,
         "sample_rate": rate,
         "mel": mel,
         "subsampling_factor": sizes.factor,
@@ -122,7 +116,7 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
         "leading_frames": sizes.leading_frames,
         "encoder_frame_s": frame_s,
         "chunk_s": frame_s * sizes.steps,
-        "algorithmic_latency_s": frame_s * sizes.right + featurizer.win_length / 2 / rate,
+        "algorithmic_latency_s": 0.0,
         "latency_definition": LATENCY_DEFINITION,
         "encoder": {
             "dim": model.joint.encoder_hidden,
@@ -135,6 +129,8 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
         "blank_id": model.decoder.blank_idx,
         "max_symbols": _max_symbols(model),
     }
+    settings = StreamingSettings.from_dict(content)
+    return content | {"algorithmic_latency_s": algorithmic_latency(settings)}
 
 
 def _max_symbols(model: EncDecRNNTBPEModel) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from quantkit.graph.files import save_model
+
 OPSET = 21
-# Weights at least this large leave the protobuf, which must stay under 2 GB.
-EXTERNAL_BYTES = 1024
 
 
 def export_module(
@@ -45,9 +45,7 @@ def export_module(
             verbose=False,
         )
     strip_origin(program.model)
-    ir.save(
-        program.model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES
-    )
+    save_model(program.model, path)
 
 
 def strip_origin(model: ir.Model) -> None:
@@ -67,7 +65,7 @@ def strip_origin(model: ir.Model) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """The exporter prints and logs its progress; a stage draws its own."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

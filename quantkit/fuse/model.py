@@ -19,7 +19,6 @@ from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.fuse import gate
 from quantkit.fuse.constants import fold_constants
-from quantkit.fuse.domains import MICROSOFT
 from quantkit.fuse.packed_projection import pack_projections
 from quantkit.fuse.pointwise_convolution import convert_pointwise_convolutions
 from quantkit.fuse.residual_scale import fold_residual_scales
@@ -28,10 +27,10 @@ from quantkit.fuse.silu import fuse_silu
 from quantkit.fuse.skip_layer_norm import fuse_skip_layer_norms
 from quantkit.fuse.transposes import cancel_transposes
 from quantkit.fuse.weight_transposes import fold_weight_transposes
+from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.files import EXTERNAL_BYTES, save_model
 
 GRAPHS = ("encoder", "predictor", "joint")
-# Smaller constants stay in the protobuf, where a reader sees them.
-EXTERNAL_BYTES = 1024
 
 Rewrite = Callable[[ir.Model], int]
 
@@ -74,7 +73,7 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
                     entry["max_relative_error"] = gate.check(rewrite_name, reference, outputs)
                     current = rewritten
                 report.append(entry)
-            save_complete(ir.load(current), out / f"{name}.onnx")
+            save_model(ir.load(current), out / f"{name}.onnx")
     next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
 
@@ -110,11 +109,6 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
         value.const_value = tensor
     ir.save(model, target)
     return matches
-
-
-def save_complete(model: ir.Model, path: Path) -> None:
-    """Write a graph with all of its large weights in `path` + ".data"."""
-    ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=EXTERNAL_BYTES)
 
 
 def _copied(source: Path, directory: Path) -> Path:

@@ -11,7 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantkit.fuse.weights import add_constant, constant_of, lazy
+from quantkit.fuse.weights import constant_of, lazy
+from quantkit.graph.constants import add_constant
 
 
 @dataclass(frozen=True)

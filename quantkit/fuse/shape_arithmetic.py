@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantkit.fuse.weights import add_constant, remove_node
+from quantkit.fuse.weights import remove_node
+from quantkit.graph.constants import add_constant
 
 SAME_SHAPE = ("Reshape", "Expand", "Unsqueeze", "Squeeze")
 

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.fuse.domains import MICROSOFT
+from quantkit.graph.domains import MICROSOFT
 
 
 class Silu(pattern.RewriteRuleClassBase):

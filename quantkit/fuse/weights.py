@@ -40,18 +40,6 @@ def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.La
     return lazy(str(tensor.name), shape, lambda: tensor.numpy().transpose(permutation))
 
 
-def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
-    """A new initializer of the graph, under the tensor's name."""
-    value = ir.Value(
-        name=tensor.name,
-        type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(tensor.shape.numpy()),
-        const_value=tensor,
-    )
-    graph.register_initializer(value)
-    return value
-
-
 def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
     """Give an initializer new content; its name stays."""
     value.const_value = tensor

@@ -31,7 +31,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
     stages = [
         Stage(
             "export",
-            _version(1, "export", "stream"),
+            _version(1, "export", "graph", "stream"),
             _export(checkpoint.path, recipe.model.chunk_ms),
             settings={"chunk_ms": recipe.model.chunk_ms},
             files={"checkpoint": checkpoint.sha256},
@@ -39,7 +39,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
         ),
         Stage(
             "fuse",
-            _version(1, "fuse"),
+            _version(1, "fuse", "graph"),
             _fuse,
             upstream=("export",),
             libraries=library_versions([*_GRAPHS, *_NUMBERS]),
@@ -52,7 +52,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
         stages.append(
             Stage(
                 "quantize",
-                _version(1, "quantize"),
+                _version(1, "quantize", "graph"),
                 _quantize(recipe.quantize),
                 settings=recipe.quantize.model_dump(mode="json"),
                 upstream=inputs,
@@ -114,7 +114,7 @@ def _calibrate_stage(manifest: Path) -> Stage:
 
     return Stage(
         "calibrate",
-        _version(1, "calibrate", "quantize", "stream"),
+        _version(1, "calibrate", "graph", "quantize", "stream"),
         work,
         upstream=("fuse",),
         files={"speech": manifest_digest(manifest)},

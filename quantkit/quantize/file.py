@@ -6,9 +6,9 @@ from pathlib import Path
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
+from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.importance import load_importance
 from quantkit.quantize.model import quantize_graphs
-from quantkit.quantize.onnx_file import load_model, save_model
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.tensors import GraphReport
 

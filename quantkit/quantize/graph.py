@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from quantkit.graph.constants import add_constant
+from quantkit.graph.domains import MICROSOFT
 from quantkit.quantize.matrices import WeightMatrix
 from quantkit.quantize.packing import PackedMatrix
-
-DOMAIN = "com.microsoft"
 
 
 def replace_matrix(
@@ -25,7 +25,7 @@ def replace_matrix(
         packed: its quantized form.
         accuracy_level: attribute of MatMulNBits; 0 leaves it out.
     """
-    model.graph.opset_imports.setdefault(DOMAIN, 1)
+    model.graph.opset_imports.setdefault(MICROSOFT, 1)
     inputs = _register(model.graph, matrix, packed)
     attributes = {
         "K": packed.rows,
@@ -37,7 +37,7 @@ def replace_matrix(
         attributes["accuracy_level"] = accuracy_level
     for node in matrix.nodes:
         product = ir.node(
-            "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=DOMAIN, name=node.name
+            "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=MICROSOFT, name=node.name
         )
         _replace_node(node.graph or model.graph, node, product)
     _drop_unused(matrix.value)
@@ -52,18 +52,7 @@ def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> li
     ]
     if packed.zero_points is not None:
         tensors.append(ir.Tensor(packed.zero_points, name=f"{base}_zero_points"))
-    values = [
-        ir.Value(
-            name=tensor.name,
-            type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(tensor.shape.numpy()),
-            const_value=tensor,
-        )
-        for tensor in tensors
-    ]
-    for value in values:
-        graph.register_initializer(value)
-    return values
+    return [add_constant(graph, tensor) for tensor in tensors]
 
 
 def _replace_node(graph: ir.Graph, node: ir.Node, product: ir.Node) -> None:

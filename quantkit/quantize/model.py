@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
+from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.importance import importance_of, load_importance
 from quantkit.quantize.matrices import WeightMatrix, find_matrices
-from quantkit.quantize.onnx_file import load_model, save_model
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices

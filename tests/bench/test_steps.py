@@ -24,7 +24,7 @@ def test_caches_feed_the_next_step(tmp_path: Path, named: bool) -> None:
     total, last = np.zeros((1, STEPS, WIDTH), np.float32), step.ports.outputs[3].name
     for turn in range(1, 6):
         assert step.run() > 0
-        total += step._inputs["features"][:, :STEPS, :WIDTH]
+        total += step._steps.inputs["features"][:, :STEPS, :WIDTH]
         found = step.outputs()
         np.testing.assert_allclose(found["encoded"], total, rtol=1e-6)
         assert found[last] == turn * FRAMES
@@ -33,11 +33,11 @@ def test_caches_feed_the_next_step(tmp_path: Path, named: bool) -> None:
 def test_an_artifacts_encoder_is_stepped_as_its_runtime_does(demo_artifact: Path) -> None:
     session = Transcriber.load(demo_artifact, 1).encoder
     step = TimedStep(session, "encoder")
-    feeds = {name: array.copy() for name, array in step._inputs.items()}
+    feeds = {name: array.copy() for name, array in step._steps.inputs.items()}
     names = [node.name for node in session.get_outputs()]
     for _ in range(4):
         step.run()
-        feeds["features"] = step._inputs["features"]
+        feeds["features"] = step._steps.inputs["features"]
         expected = dict(zip(names, session.run(names, feeds), strict=True))
         found = step.outputs()
         assert found.keys() == expected.keys()
