@@ -168,7 +168,7 @@ def quantize(
     bits: int | None = None,
     block_size: int | None = None,
     accuracy_level: int | None = None,
-    importance: Path | None = None,
+    calibration: Path | None = None,
 ) -> None:
     """Quantize the weight matrices of any ONNX file.
 
@@ -179,7 +179,7 @@ def quantize(
         bits: 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
         accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
-        importance: an .npz of mean squared inputs, which kquant then weighs errors with.
+        calibration: a directory of activation statistics, which kquant then weighs errors with.
     """
     from quantkit.pipeline.progress import progress_on
     from quantkit.quantize import parse_settings, quantize_file
@@ -189,10 +189,10 @@ def quantize(
         "bits": bits,
         "block_size": block_size,
         "accuracy_level": accuracy_level,
-        "importance": "activation" if importance else None,
+        "importance": "activation" if calibration else None,
     }
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
-    report = quantize_file(model, settings, out, progress_on(messages()), importance)
+    report = quantize_file(model, settings, out, progress_on(messages()), calibration)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
     print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
 

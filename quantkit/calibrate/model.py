@@ -15,7 +15,7 @@ from quantkit.core.speech import read_manifest
 
 
 def calibrate(model: Path, manifest: Path, out: Path, progress: Progress) -> None:
-    """Write `out`/importance.npz: "graph/tensor" -> mean squared input per row, float32 [K].
+    """Write `out`/moments.npz: "graph/tensor" -> mean squared input per row, float32 [K].
 
     Every recording streams through the float32 graphs in chunks with caches and is decoded, so the
     inputs are those of use, first chunks and silence included. Sums are float64 and in the order of
@@ -42,7 +42,7 @@ def calibrate(model: Path, manifest: Path, out: Path, progress: Progress) -> Non
         for graph, session in observed.sessions.items()
         for name, mean in session.mean_squares().items()
     }
-    _write(out / "importance.npz", statistics)
+    _write(out / "moments.npz", statistics)
 
 
 def _write(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:

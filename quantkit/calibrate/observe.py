@@ -39,6 +39,8 @@ def observe(model: ir.Model) -> dict[str, list[Port]]:
     ports: dict[ir.Value, Port] = {}
     found: dict[str, list[Port]] = {}
     for matrix in find_matrices(model):
+        if matrix.use == "lookup":
+            continue
         for node in matrix.nodes:
             value = node.inputs[0]
             if value is None or node.graph is not model.graph:

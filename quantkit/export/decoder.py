@@ -15,20 +15,18 @@ class PredictionNetwork(nn.Module):
     Outputs: prediction [B, 1, P], the next hidden and cell states.
     """
 
-    embedding: Tensor
-
     def __init__(self, decoder: Any) -> None:
         super().__init__()
         embedding = decoder.prediction["embed"].weight
         if not decoder.blank_as_pad:
             # NeMo starts with a zero vector; as the last row it is the blank's embedding.
             embedding = torch.cat([embedding, torch.zeros(1, embedding.shape[1])])
-        self.register_buffer("embedding", embedding.detach())
+        self.embedding = nn.Embedding.from_pretrained(embedding.detach())
         lstm = decoder.prediction["dec_rnn"].lstm
         self.cells = nn.ModuleList(Cell(lstm, layer) for layer in range(lstm.num_layers))
 
     def forward(self, token: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.embedding[token[:, 0]]
+        x = self.embedding(token[:, 0])
         hiddens, cells = [], []
         for layer, step in enumerate(self.cells):
             x, state = step(x, hidden[layer], cell[layer])

@@ -141,9 +141,7 @@ def _quantize(settings: QuantizeSettings) -> Work:
     def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
         from quantkit.quantize import quantize_model
 
-        importance = upstream.get("calibrate")
-        file = importance / "importance.npz" if importance else None
-        quantize_model(upstream["fuse"], file, settings, out, progress)
+        quantize_model(upstream["fuse"], upstream.get("calibrate"), settings, out, progress)
 
     return work
 

@@ -18,7 +18,7 @@ class QuantizedMatrix:
         codes: uint8 [N, blocks, block size], each below 2**bits. Past K they equal the zero point.
         scales: float32 [N, blocks].
         zero_points: uint8 [N, blocks].
-        bits: 4 or 8.
+        bits: 2, 4 or 8.
         rows: K, the length of one column before it was padded to whole blocks.
     """
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
-from quantkit.quantize.importance import load_importance
 from quantkit.quantize.model import quantize_graphs
+from quantkit.quantize.moments import load_moments
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.tensors import GraphReport
 
@@ -18,7 +18,7 @@ def quantize_file(
     settings: SchemeSettings,
     out: Path,
     progress: Progress,
-    importance: Path | None = None,
+    calibration: Path | None = None,
 ) -> GraphReport:
     """Quantize the weight matrices of an ONNX file into `out` (and `out`.data).
 
@@ -27,7 +27,8 @@ def quantize_file(
         settings: scheme, widths, exclusions and rules.
         out: the file to write, not the same as `model`.
         progress: told about each matrix.
-        importance: .npz of mean squared inputs by "stem/initializer", for schemes that need them.
+        calibration: directory of activation statistics by "stem/initializer", for schemes that need
+            them.
 
     Raises:
         InputError: the file cannot be read, holds nothing to quantize, would be overwritten, or a
@@ -35,11 +36,11 @@ def quantize_file(
     """
     if out.resolve() == model.resolve():
         raise InputError(f"{out}: this is the model itself; name another file to write")
-    if settings.needs_activations and importance is None:
-        raise InputError("importance: activation needs activation statistics (an .npz file)")
-    statistics = load_importance(importance) if importance and settings.needs_activations else None
+    if settings.needs_activations and calibration is None:
+        raise InputError(f"scheme {settings.scheme!r} needs activation statistics")
+    moments = load_moments(calibration) if calibration and settings.needs_activations else None
     graph = load_model(model)
-    report = quantize_graphs({model.stem: graph}, statistics, settings, progress)[model.stem]
+    report = quantize_graphs({model.stem: graph}, moments, settings, progress)[model.stem]
     if all(tensor["block_size"] is None for tensor in report["tensors"]):
         raise InputError(
             f"{model}: nothing to quantize: no MatMul or Gemm multiplies with a constant float32 "

@@ -1,4 +1,4 @@
-"""Replace the weight multiplications of an ONNX graph by MatMulNBits."""
+"""Replace what uses the weights of an ONNX graph by MatMulNBits and GatherBlockQuantized."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantkit.quantize.packing import PackedMatrix
 def replace_matrix(
     model: ir.Model, matrix: WeightMatrix, packed: PackedMatrix, accuracy_level: int
 ) -> None:
-    """Let every node that multiplies with a matrix use its packed form, stored once.
+    """Let every node that uses a matrix use its packed form, stored once.
 
     The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so
     that results differ in the last bits from product + bias. The float constant goes when nothing
@@ -27,6 +27,17 @@ def replace_matrix(
     """
     model.graph.opset_imports.setdefault(MICROSOFT, 1)
     inputs = _register(model.graph, matrix, packed)
+    operator = _lookup if matrix.use == "lookup" else _product
+    for node in matrix.nodes:
+        _replace_node(
+            node.graph or model.graph, node, operator(node, inputs, packed, accuracy_level)
+        )
+    _drop_unused(matrix.value)
+
+
+def _product(
+    node: ir.Node, inputs: list[ir.Value], packed: PackedMatrix, accuracy_level: int
+) -> ir.Node:
     attributes = {
         "K": packed.rows,
         "N": packed.columns,
@@ -35,19 +46,35 @@ def replace_matrix(
     }
     if accuracy_level:
         attributes["accuracy_level"] = accuracy_level
-    for node in matrix.nodes:
-        product = ir.node(
-            "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=MICROSOFT, name=node.name
-        )
-        _replace_node(node.graph or model.graph, node, product)
-    _drop_unused(matrix.value)
+    return ir.node(
+        "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=MICROSOFT, name=node.name
+    )
+
+
+def _lookup(node: ir.Node, inputs: list[ir.Value], packed: PackedMatrix, _: int) -> ir.Node:
+    codes, *rest = inputs
+    attributes = {
+        "gather_axis": 0,
+        "quantize_axis": 1,
+        "bits": packed.bits,
+        "block_size": packed.block_size,
+    }
+    return ir.node(
+        "GatherBlockQuantized",
+        [codes, node.inputs[1], *rest],
+        attributes,
+        domain=MICROSOFT,
+        name=node.name,
+    )
 
 
 def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> list[ir.Value]:
     """Make the packed arrays initializers, named after the matrix."""
-    base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
+    table = matrix.use == "lookup"
+    base = f"{matrix.name}_transposed" if matrix.transposed and not table else matrix.name
+    codes = packed.codes.reshape(packed.columns, -1) if table else packed.codes
     tensors: list[ir.TensorProtocol] = [
-        ir.Tensor(packed.codes, name=f"{base}_q{packed.bits}"),
+        ir.Tensor(codes, name=f"{base}_q{packed.bits}"),
         ir.Tensor(packed.scales, name=f"{base}_scales"),
     ]
     if packed.zero_points is not None:
@@ -56,6 +83,7 @@ def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> li
 
 
 def _replace_node(graph: ir.Graph, node: ir.Node, product: ir.Node) -> None:
+    """Put a node in another's place; a bias follows as an Add."""
     new = [product]
     if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
         product.outputs[0].name = f"{node.outputs[0].name}_product"

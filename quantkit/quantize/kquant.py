@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import SchemeSettings
 
 Importance = Literal["none", "weight", "activation"]
@@ -26,10 +27,12 @@ Importance = Literal["none", "weight", "activation"]
 # Factors on the range of a block, and codes that its zero point moves by. At 4 bits more of them
 # gain less than 0.2 %; at 8 bits the error falls slowly with their number, like the best of many.
 CLIPS = {
+    2: np.linspace(0.4, 1.3, 19, dtype=np.float32),
     4: np.linspace(0.66, 1.18, 14, dtype=np.float32),
     8: np.linspace(0.94, 1.03, 24, dtype=np.float32),
 }
 OFFSETS = {
+    2: np.array([0, -1, 1, -2, 2], np.float32),
     4: np.array([0, -1, 1, -2, 2], np.float32),
     8: np.array([0, -1, 1], np.float32),
 }
@@ -51,10 +54,9 @@ class KQuantSettings(SchemeSettings):
         """Whether the calibration stage has to run first."""
         return self.importance == "activation"
 
-    def quantize(
-        self, weight: FloatArray, activations: NDArray[np.float64] | None
-    ) -> QuantizedMatrix:
-        """Quantize one matrix float32 [K, N] with activations float64 [K] if needed."""
+    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
+        """Quantize one matrix float32 [K, N] with the moments of its inputs if needed."""
+        activations = None if moments is None else moments.diagonal
         return k_quant(weight, self.bits, self.block_size, self.importance, activations)
 
 
@@ -69,7 +71,7 @@ def k_quant(
 
     Args:
         weight: finite float32 [K, N], C-contiguous.
-        bits: 4 or 8.
+        bits: 2, 4 or 8.
         block_size: weights along K that share a scale.
         importance: what an error costs, see KQuantSettings.
         activations: mean squared input, finite and not negative, float64 [K].

@@ -1,8 +1,9 @@
-"""The weight matrices of an ONNX graph that MatMulNBits can hold."""
+"""The weight matrices of an ONNX graph that the runtime can hold in few bits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -10,23 +11,33 @@ import onnx_ir as ir
 from quantkit.core.errors import InputError
 from quantkit.quantize.blocks import FloatArray
 
+Use = Literal["product", "lookup"]
+
+# GatherBlockQuantized has only whole blocks, and none smaller.
+SMALLEST_BLOCK = 16
+
 
 @dataclass(frozen=True)
 class WeightMatrix:
-    """A constant float32 matrix that MatMul or Gemm nodes multiply with from the right.
+    """A constant float32 matrix that MatMul or Gemm nodes multiply with, or Gather nodes look up.
+
+    A lookup is the product of a unit vector with the table; its blocks run along the rows of the
+    table, so K is the length of an embedding and N the number of them.
 
     Attributes:
         name: name of the initializer (or of a Constant's output).
         value: the constant.
         tensor: its data, still on disk where they are external.
-        nodes: the nodes that multiply with it, all in the same orientation.
-        transposed: whether it is stored as [N, K] (Gemm with transB).
+        nodes: the nodes that use it, all in the same way.
+        use: what they do with it.
+        transposed: whether it is stored as [N, K] (Gemm with transB, and tables).
     """
 
     name: str
     value: ir.Value
     tensor: ir.TensorProtocol
     nodes: tuple[ir.Node, ...]
+    use: Use
     transposed: bool
 
     @property
@@ -61,30 +72,44 @@ class WeightMatrix:
 
 def find_matrices(model: ir.Model) -> list[WeightMatrix]:
     """Quantizable matrices in the order of their first use, subgraphs included."""
-    found: dict[tuple[ir.Value, bool], WeightMatrix] = {}
+    found: dict[tuple[ir.Value, Use, bool], WeightMatrix] = {}
     for node in model.graph.all_nodes():
-        matrix = _constant_on_the_right(node)
+        matrix = _product(node) or _lookup(node)
         if matrix is None:
             continue
-        known = found.get((matrix.value, matrix.transposed))
-        if known is not None:
-            matrix = replace(matrix, nodes=(*known.nodes, node))
-        found[matrix.value, matrix.transposed] = matrix
+        key = (matrix.value, matrix.use, matrix.transposed)
+        if key in found:
+            matrix = replace(matrix, nodes=(*found[key].nodes, node))
+        found[key] = matrix
     return list(found.values())
 
 
-def _constant_on_the_right(node: ir.Node) -> WeightMatrix | None:
+def _product(node: ir.Node) -> WeightMatrix | None:
     if node.domain != "" or node.op_type not in {"MatMul", "Gemm"}:
         return None
+    transposed = node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
     if node.op_type == "Gemm" and not _is_plain(node):
         return None
-    value = node.inputs[1]
+    return _matrix(node, node.inputs[1], "product", transposed=transposed)
+
+
+def _lookup(node: ir.Node) -> WeightMatrix | None:
+    if node.domain != "" or node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 0:
+        return None
+    table = _matrix(node, node.inputs[0], "lookup", transposed=True)
+    return table if table is not None and table.shape[0] % SMALLEST_BLOCK == 0 else None
+
+
+def _matrix(
+    node: ir.Node, value: ir.Value | None, use: Use, *, transposed: bool
+) -> WeightMatrix | None:
+    """The constant float32 matrix behind a value, if it is one."""
     if value is None or value.name is None or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
     if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
         return None
-    return WeightMatrix(value.name, value, tensor, (node,), _transposes(node))
+    return WeightMatrix(value.name, value, tensor, (node,), use, transposed)
 
 
 def _is_plain(gemm: ir.Node) -> bool:
@@ -94,7 +119,3 @@ def _is_plain(gemm: ir.Node) -> bool:
         and gemm.attributes.get_float("beta", 1.0) == 1.0
         and gemm.attributes.get_int("transA", 0) == 0
     )
-
-
-def _transposes(node: ir.Node) -> bool:
-    return node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1

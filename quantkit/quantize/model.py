@@ -6,16 +6,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
-from quantkit.quantize.importance import importance_of, load_importance
 from quantkit.quantize.matrices import WeightMatrix, find_matrices
+from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
@@ -23,7 +21,7 @@ from quantkit.quantize.tensors import GraphReport, quantize_matrices
 
 def quantize_model(
     model: Path,
-    importance: Path | None,
+    calibration: Path | None,
     settings: SchemeSettings,
     out: Path,
     progress: Progress,
@@ -32,7 +30,7 @@ def quantize_model(
 
     Args:
         model: directory with *.onnx graphs; each graph's tensors are named "graph/initializer".
-        importance: the calibration stage's .npz, for schemes that need activations.
+        calibration: the calibration stage's directory, for schemes that need activations.
         settings: scheme, widths, exclusions and rules.
         out: existing directory.
         progress: told about each matrix.
@@ -45,7 +43,7 @@ def quantize_model(
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
     graphs = {name: load_model(path) for name, path in paths.items()}
-    reports = quantize_graphs(graphs, _load(importance, settings), settings, progress)
+    reports = quantize_graphs(graphs, _load(calibration, settings), settings, progress)
     for name, graph in graphs.items():
         save_model(graph, out / f"{name}.onnx")
     for path in sorted(model.iterdir()):
@@ -58,7 +56,7 @@ def quantize_model(
 
 def quantize_graphs(
     graphs: Mapping[str, ir.Model],
-    statistics: Mapping[str, NDArray[np.float64]] | None,
+    moments: Moments | None,
     settings: SchemeSettings,
     progress: Progress,
 ) -> dict[str, GraphReport]:
@@ -66,7 +64,7 @@ def quantize_graphs(
 
     Args:
         graphs: models by the name that their tensors are selected with.
-        statistics: mean squared inputs by "graph/tensor"; given if the settings need activations.
+        moments: of the inputs by "graph/tensor"; given if the settings need activations.
         settings: scheme, widths, exclusions and rules.
         progress: told about each matrix.
 
@@ -78,30 +76,31 @@ def quantize_graphs(
     chosen = select(names, settings)
     reports = {}
     for graph, found in matrices.items():
-
-        def activations(matrix: WeightMatrix, graph: str = graph) -> NDArray[np.float64] | None:
-            if statistics is None:
-                return None
-            return importance_of(statistics, f"{graph}/{matrix.name}", matrix.shape[0])
-
         choices = [
-            (matrix, choice)
+            (matrix, choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice)
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         ]
+
+        def inputs(matrix: WeightMatrix, graph: str = graph) -> InputMoments | None:
+            if moments is None:
+                return None
+            if matrix.use == "lookup":
+                return InputMoments.uniform(matrix.shape[0])
+            name, rows = f"{graph}/{matrix.name}", matrix.shape[0]
+            return moments_of(moments, name, rows, hessian=settings.needs_hessians)
+
         what = f"quantize {graph}"
-        reports[graph] = quantize_matrices(graphs[graph], choices, activations, progress, what)
+        reports[graph] = quantize_matrices(graphs[graph], choices, inputs, progress, what)
     return reports
 
 
-def _load(
-    importance: Path | None, settings: SchemeSettings
-) -> Mapping[str, NDArray[np.float64]] | None:
+def _load(calibration: Path | None, settings: SchemeSettings) -> Moments | None:
     if not settings.needs_activations:
         return None
-    if importance is None:
+    if calibration is None:
         raise InputError(
-            "importance: activation needs activation statistics: name a calibration manifest under "
-            "calibrate.manifest, or choose importance: weight"
+            f"scheme {settings.scheme!r} needs activation statistics: name speech under calibrate, "
+            "or choose one that needs none, such as kquant with importance: weight"
         )
-    return load_importance(importance)
+    return load_moments(calibration)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.moments import InputMoments
 
-Bits = Literal[4, 8]
+Bits = Literal[2, 4, 8]
 BlockSize = Literal[16, 32, 64, 128, 256]
 # 0 leaves the choice to the runtime (float32), 1 asks for float32, 4 allows int8 activations.
 AccuracyLevel = Literal[0, 1, 4]
@@ -38,6 +37,7 @@ class SchemeSettings(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    scheme: str
     bits: Bits = 4
     block_size: BlockSize = 32
     accuracy_level: AccuracyLevel = 4
@@ -46,7 +46,12 @@ class SchemeSettings(BaseModel, ABC):
 
     @property
     def needs_activations(self) -> bool:
-        """Whether the algorithm wants the activation statistics of the calibration stage."""
+        """Whether the algorithm wants the mean squared inputs of the calibration stage."""
+        return self.needs_hessians
+
+    @property
+    def needs_hessians(self) -> bool:
+        """Whether it wants the full matrices of second moments as well."""
         return False
 
     def following(self, rule: Rule) -> Self:
@@ -54,13 +59,16 @@ class SchemeSettings(BaseModel, ABC):
         widths = {"bits": rule.bits, "block_size": rule.block_size}
         return self.model_copy(update={k: v for k, v in widths.items() if v is not None})
 
+    def fitting(self, rows: int) -> Self:
+        """These settings with the largest block size, from their own down, that divides rows."""
+        sizes = (size for size in get_args(BlockSize) if size <= self.block_size)
+        return self.model_copy(update={"block_size": max(s for s in sizes if rows % s == 0)})
+
     @abstractmethod
-    def quantize(
-        self, weight: FloatArray, activations: NDArray[np.float64] | None
-    ) -> QuantizedMatrix:
+    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
         """Quantize one matrix.
 
         Args:
             weight: float32 [K, N], finite, C-contiguous.
-            activations: mean squared input of each row, float64 [K]; given if needs_activations.
+            moments: of its inputs; given if needs_activations, with the Hessian if needs_hessians.
         """

@@ -41,18 +41,24 @@ def pack_bits(values: Bytes, bits: int) -> Bytes:
     """Pack values along the last axis, low bits first, padded to bytes with the middle code."""
     if bits == 8:
         return np.ascontiguousarray(values)
-    if values.shape[-1] % 2:
-        spare = np.full((*values.shape[:-1], 1), 2 ** (bits - 1), np.uint8)
+    each = 8 // bits
+    missing = -values.shape[-1] % each
+    if missing:
+        spare = np.full((*values.shape[:-1], missing), 2 ** (bits - 1), np.uint8)
         values = np.concatenate([values, spare], axis=-1)
-    return np.asarray(values[..., ::2] | (values[..., 1::2] << 4), np.uint8)
+    packed = values[..., ::each].copy()
+    for place in range(1, each):
+        packed |= values[..., place::each] << (place * bits)
+    return packed
 
 
 def unpack_bits(packed: Bytes, bits: int, length: int) -> Bytes:
     """Invert pack_bits to the first `length` values of the last axis."""
     if bits == 8:
         return packed[..., :length].copy()
-    pairs = np.stack([packed & 0x0F, packed >> 4], axis=-1)
-    return pairs.reshape(*packed.shape[:-1], -1)[..., :length].copy()
+    places = np.arange(0, 8, bits, dtype=np.uint8)
+    values = (packed[..., None] >> places) & (2**bits - 1)
+    return np.asarray(values.reshape(*packed.shape[:-1], -1)[..., :length], np.uint8)
 
 
 def pack(matrix: QuantizedMatrix) -> PackedMatrix:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import SchemeSettings
 
 
@@ -20,9 +18,9 @@ class RtnSettings(SchemeSettings):
     def quantize(
         self,
         weight: FloatArray,
-        activations: NDArray[np.float64] | None,  # noqa: ARG002
+        moments: InputMoments | None,  # noqa: ARG002
     ) -> QuantizedMatrix:
-        """Quantize one matrix float32 [K, N]; activations make no difference."""
+        """Quantize one matrix float32 [K, N]; its inputs make no difference."""
         return round_to_nearest(weight, self.bits, self.block_size, symmetric=self.symmetric)
 
 
@@ -37,7 +35,7 @@ def round_to_nearest(
 
     Args:
         weight: finite float32 [K, N], C-contiguous.
-        bits: 4 or 8.
+        bits: 2, 4 or 8.
         block_size: weights along K that share a scale.
         symmetric: leave the zero point at the middle code.
     """

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypedDict
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quantkit.core.progress import Progress
 from quantkit.quantize.graph import replace_matrix
 from quantkit.quantize.matrices import WeightMatrix
+from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
 
@@ -43,7 +42,7 @@ class GraphReport(TypedDict):
 def quantize_matrices(
     model: ir.Model,
     choices: Iterable[tuple[WeightMatrix, SchemeSettings]],
-    activations: Callable[[WeightMatrix], NDArray[np.float64] | None],
+    moments: Callable[[WeightMatrix], InputMoments | None],
     progress: Progress,
     what: str,
 ) -> GraphReport:
@@ -52,7 +51,7 @@ def quantize_matrices(
     Args:
         model: changed in place.
         choices: matrices of the model with the settings of each.
-        activations: mean squared input [K] of a matrix, or None.
+        moments: of the inputs of a matrix, or None.
         progress: told about each matrix.
         what: words beside the progress bar.
     """
@@ -61,7 +60,7 @@ def quantize_matrices(
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
         weight = matrix.read()
-        quantized = settings.quantize(weight, activations(matrix))
+        quantized = settings.quantize(weight, moments(matrix))
         packed = pack(quantized)
         reports.append(
             {
@@ -87,8 +86,8 @@ def _kept(model: ir.Model) -> list[TensorReport]:
     quantized = {
         value.name
         for node in model.graph.all_nodes()
-        if node.op_type == "MatMulNBits"
-        for value in node.inputs[1:4]
+        if node.op_type in {"MatMulNBits", "GatherBlockQuantized"}
+        for value in node.inputs
         if value is not None
     }
     return [

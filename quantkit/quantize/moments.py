@@ -1,0 +1,109 @@
+"""Second moments of what the weight matrices are multiplied with, as the calibration leaves them.
+
+A calibration is a directory: `moments.npz` holds the mean squared input of every matrix,
+"graph/tensor" -> float32 [K]; `hessians.json` names, for every matrix whose full matrix of second
+moments was asked for, a file `hessians/NAME.npy`, float32 [K, K]. Matrices with the same input
+share a file.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantkit.core.errors import InputError
+
+MOMENTS, HESSIANS = "moments.npz", "hessians.json"
+
+
+@dataclass(frozen=True)
+class InputMoments:
+    """Second moments of the inputs x of one matrix.
+
+    Attributes:
+        diagonal: E[x_k^2], float64 [K]: what an error of the weights in row k costs.
+        hessian: E[x_j x_k], float32 [K, K], perhaps still on disk; None if it was not measured.
+    """
+
+    diagonal: NDArray[np.float64]
+    hessian: NDArray[np.float32] | None = None
+
+    @classmethod
+    def uniform(cls, rows: int) -> InputMoments:
+        """Inputs that are alike and independent, which is what a lookup table has."""
+        return cls(np.ones(rows), np.eye(rows, dtype=np.float32))
+
+
+Moments = Mapping[str, InputMoments]
+
+
+def load_moments(calibration: Path) -> dict[str, InputMoments]:
+    """Read a calibration directory; Hessians stay on disk until they are used.
+
+    Raises:
+        InputError: a file is missing or damaged, or a mean square is no finite number from 0 up.
+    """
+    path = calibration / MOMENTS
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the calibration stage writes it")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            diagonals = {name: np.asarray(archive[name], np.float64) for name in archive.files}
+    except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: this is not an .npz archive of arrays ({error})") from error
+    for name, vector in diagonals.items():
+        if vector.ndim != 1 or not np.isfinite(vector).all() or (vector < 0).any():
+            raise InputError(
+                f"{path}: {name!r} {list(vector.shape)} is not a vector or has a NaN, infinite or "
+                "negative value; a vector of mean squared inputs is needed"
+            )
+    files = calibration / HESSIANS
+    listed = json.loads(files.read_text(encoding="utf-8")) if files.is_file() else {}
+    return {
+        name: InputMoments(vector, _open(calibration / listed[name]) if name in listed else None)
+        for name, vector in diagonals.items()
+    }
+
+
+def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> InputMoments:
+    """The moments of one matrix.
+
+    Raises:
+        InputError: there are none of `rows` inputs under this name, or no Hessian among them.
+    """
+    if name not in moments:
+        raise InputError(
+            f"{name!r} has no activation statistics (there are {len(moments)} entries); "
+            "calibrate this very model, or choose a scheme that needs none"
+        )
+    found = moments[name]
+    sizes = {found.diagonal.size, *(() if found.hessian is None else found.hessian.shape)}
+    if sizes != {rows}:
+        raise InputError(
+            f"{name!r} takes {rows} inputs, its activation statistics have "
+            f"{', '.join(map(str, sorted(sizes)))}; calibrate this very model"
+        )
+    if hessian and found.hessian is None:
+        raise InputError(
+            f"{name!r} has mean squared inputs but no Hessian, which gptq needs; calibrate with "
+            "Hessians"
+        )
+    return found
+
+
+def _open(path: Path) -> NDArray[np.float32]:
+    try:
+        array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as an .npy array: {error}") from error
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype != np.float32:
+        raise InputError(
+            f"{path}: found {array.dtype} {list(array.shape)}, accepted: float32 [K, K]"
+        )
+    return array
