@@ -330,6 +330,38 @@ def choose_stored(
         set_grid(state, lane, best[BEST_SCALE * LANES + lane], best[BEST_ZERO * LANES + lane])
 
 
+@serial
+def best_grid(
+    x: Lanes,
+    a: Lanes,
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    state: Lanes,
+    limits: Lanes,
+) -> None:
+    """Leave the grid in `state` on which each lane of x [size, LANES] costs least when stored."""
+    size = x.shape[0]
+    lowest = np.empty(LANES, np.float64)
+    highest = np.empty(LANES, np.float64)
+    unit = np.empty(LANES, np.float64)
+    extremes(x, lowest, highest)
+
+    x_search = np.empty((size, LANES), np.float32)
+    a_search = np.empty((size, LANES), np.float32)
+    state_search = np.zeros(6 * LANES, np.float32)
+    best_search = np.zeros(3 * LANES, np.float32)
+    normalise(x, a, unit, x_search, a_search)
+    limits_search = limits.astype(np.float32)
+    search_grids(
+        x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
+        state_search, best_search, limits_search,
+    )  # fmt: skip
+
+    best = np.empty(3 * LANES, np.float64)
+    choose_stored(x, a, lowest, highest, best_search, unit, state, best, limits)
+
+
 @parallel
 def search(
     weight: NDArray[np.float32],
@@ -353,26 +385,224 @@ def search(
         column, block = index // blocks * LANES, index % blocks
         x = np.empty((size, LANES), np.float64)
         a = np.empty((size, LANES), np.float64)
-        lowest = np.empty(LANES, np.float64)
-        highest = np.empty(LANES, np.float64)
-        unit = np.empty(LANES, np.float64)
-        load(weight, block * size, column, x)
-        extremes(x, lowest, highest)
-        weigh(x, importance, kind, block * size, a)
-
-        x_search = np.empty((size, LANES), np.float32)
-        a_search = np.empty((size, LANES), np.float32)
-        state_search = np.zeros(6 * LANES, np.float32)
-        best_search = np.zeros(3 * LANES, np.float32)
-        normalise(x, a, unit, x_search, a_search)
-        limits_search = np.array([0.0, top], np.float32)
-        search_grids(
-            x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
-            state_search, best_search, limits_search,
-        )  # fmt: skip
-
         state = np.zeros(6 * LANES, np.float64)
-        best = np.empty(3 * LANES, np.float64)
         limits = np.array([0.0, top], np.float64)
-        choose_stored(x, a, lowest, highest, best_search, unit, state, best, limits)
+        load(weight, block * size, column, x)
+        weigh(x, importance, kind, block * size, a)
+        best_grid(x, a, clips, offsets, rounds, state, limits)
         store(x, state, limits, block, column, codes, scales, zero_points)
+
+
+@serial
+def add_products(
+    factors: NDArray[np.float32], first: int, errors: NDArray[np.float32], sums: Lanes
+) -> None:
+    """Add sum_j factors[i, j] errors[j] over j from `first` on to row i of sums [rows, LANES]."""
+    rows = sums.shape[0]
+    for i in range(rows):
+        for j in range(first, errors.shape[0]):
+            factor = factors[i, j]
+            for lane in range(LANES):
+                sums[i, lane] += factor * errors[j, lane]
+
+
+@serial
+def span_range(x: Lanes, state: Lanes, top: float) -> None:
+    """Leave the grid of round-to-nearest in `state`."""
+    lowest = np.empty(LANES, np.float64)
+    highest = np.empty(LANES, np.float64)
+    extremes(x, lowest, highest)
+    for lane in range(LANES):
+        scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
+        set_grid(state, lane, scale, zero)
+
+
+@parallel
+def compensate(
+    weight: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    places: NDArray[np.int64],
+    importance: NDArray[np.float64],
+    searched: bool,  # noqa: FBT001
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    top: float,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+) -> None:
+    """Round weight [K, N] row by row, the rows still to come making up for the errors so far.
+
+    Args:
+        weight: float32 [K, N].
+        factor: float32 [K, K], upper triangular R with H = R^T R, rows and columns of H in the
+            order of `places`.
+        places: row of the weight at each place. The last place is rounded first; the rows of a
+            block have places next to each other.
+        importance: what an error costs where a grid is searched, [K] in the order of the weight.
+        searched: whether the grid of a block is searched or spans its range.
+        clips, offsets, rounds, top: as for the search.
+        codes, scales, zero_points: as for the search.
+    """
+    size = codes.shape[2]
+    for tile in prange(math.ceil(weight.shape[1] / LANES)):
+        column = tile * LANES
+        lanes = min(LANES, weight.shape[1] - column)
+        errors = np.zeros((weight.shape[0], LANES), np.float32)
+        limits = np.array([0.0, top], np.float64)
+        state = np.zeros(6 * LANES, np.float64)
+        x = np.empty((size, LANES), np.float64)
+        a = np.empty((size, LANES), np.float64)
+        wanted = np.empty((size, LANES), np.float64)
+        high = weight.shape[0]
+        while high > 0:
+            block = places[high - 1] // size
+            first = block * size
+            rows = min(size, weight.shape[0] - first)
+            low = high - rows
+            carried = np.zeros((rows, LANES), np.float32)
+            add_products(factor[low:high], high, errors, carried)
+            load(weight, first, column, wanted)
+            # What each row should be if the others of its block were not rounded.
+            x[:] = wanted
+            for i in range(rows - 1, -1, -1):
+                row = places[low + i] - first
+                for lane in range(LANES):
+                    total = np.float64(carried[i, lane])
+                    for j in range(i + 1, rows):
+                        other = places[low + j] - first
+                        total -= factor[low + i, low + j] * (x[other, lane] - wanted[other, lane])
+                    x[row, lane] += total / factor[low + i, low + i]
+            if searched:
+                weigh(x, importance, GIVEN, first, a)
+                best_grid(x, a, clips, offsets, rounds, state, limits)
+            else:
+                span_range(x, state, top)
+            store(x, state, limits, block, column, codes, scales, zero_points)
+            for i in range(rows - 1, -1, -1):
+                row = places[low + i] - first
+                for lane in range(lanes):
+                    total = np.float64(carried[i, lane])
+                    for j in range(i + 1, rows):
+                        total += factor[low + i, low + j] * errors[low + j, lane]
+                    target = wanted[row, lane] + total / factor[low + i, low + i]
+                    zero = state[ZERO * LANES + lane]
+                    code = target * state[INVERSE * LANES + lane] + zero
+                    code = np.rint(min(max(code, 0.0), top))
+                    codes[column + lane, block, row] = np.uint8(code)
+                    stored = (code - zero) * state[SCALE * LANES + lane]
+                    errors[low + i, lane] = wanted[row, lane] - stored
+            high = low
+
+
+@serial
+def descend_block(
+    inside: NDArray[np.float32],
+    slopes: Lanes,
+    units: Lanes,
+    scale: Lanes,
+    zero: Lanes,
+    top: float,
+    errors: NDArray[np.float32],
+) -> None:
+    """Improve the codes of one block, then its scale.
+
+    Args:
+        inside: the block's part of H, [rows, rows].
+        slopes: H e of its rows, [rows, LANES]; kept up to date.
+        units: code - zero point, [rows, LANES]; improved.
+        scale, zero: [LANES]; the scale is improved.
+        top: the largest code.
+        errors: e of its rows, [rows, LANES]; kept up to date.
+    """
+    rows = units.shape[0]
+    change = np.empty(LANES, np.float32)
+    for i in range(rows):
+        for lane in range(LANES):
+            curve = inside[i, i] * scale[lane]
+            step = slopes[i, lane] / curve if curve != 0.0 else np.float32(0.0)
+            code = np.rint(min(max(units[i, lane] + step + zero[lane], 0.0), top))
+            change[lane] = (code - zero[lane] - units[i, lane]) * scale[lane]
+            units[i, lane] = code - zero[lane]
+            errors[i, lane] -= change[lane]
+        for j in range(rows):
+            for lane in range(LANES):
+                slopes[j, lane] -= inside[j, i] * change[lane]
+    slope = np.zeros(LANES, np.float64)
+    curve = np.zeros(LANES, np.float64)
+    bent = np.empty(LANES, np.float32)
+    for i in range(rows):
+        bent[:] = 0.0
+        for j in range(rows):
+            for lane in range(LANES):
+                bent[lane] += inside[i, j] * units[j, lane]
+        for lane in range(LANES):
+            slope[lane] += units[i, lane] * slopes[i, lane]
+            curve[lane] += units[i, lane] * bent[lane]
+    for lane in range(LANES):
+        step = slope[lane] / curve[lane] if curve[lane] > 0.0 else 0.0
+        refit = np.float32(scale[lane] + step)
+        change[lane] = refit - scale[lane] if refit > 0.0 else np.float32(0.0)
+        scale[lane] += change[lane]
+    for i in range(rows):
+        for lane in range(LANES):
+            errors[i, lane] -= units[i, lane] * change[lane]
+
+
+@parallel
+def descend(
+    weight: NDArray[np.float32],
+    hessian: NDArray[np.float32],
+    sweeps: int,
+    top: float,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+) -> None:
+    """Lower the output error of a quantized matrix by coordinate descent over codes and scales.
+
+    With e = weight - stored the error of a column is e^T H e. Each code in turn becomes the best
+    one while all else stays; after the codes of a block its scale does.
+
+    Args:
+        weight: float32 [K, N].
+        hessian: H, float32 [K, K], positive on its diagonal.
+        sweeps: how often all blocks are gone through.
+        top: the largest code.
+        codes, scales, zero_points: of the quantized matrix; codes and scales are improved.
+    """
+    blocks, size = codes.shape[1], codes.shape[2]
+    rows = weight.shape[0]
+    for tile in prange(math.ceil(weight.shape[1] / LANES)):
+        column = tile * LANES
+        lanes = min(LANES, weight.shape[1] - column)
+        units = np.zeros((rows, LANES), np.float32)
+        errors = np.zeros((rows, LANES), np.float32)
+        scale = np.zeros((blocks, LANES), np.float32)
+        zero = np.zeros((blocks, LANES), np.float32)
+        for block in range(blocks):
+            for lane in range(lanes):
+                scale[block, lane] = scales[column + lane, block]
+                zero[block, lane] = zero_points[column + lane, block]
+                for row in range(block * size, min((block + 1) * size, rows)):
+                    code = np.float32(codes[column + lane, block, row - block * size])
+                    units[row, lane] = code - zero[block, lane]
+                    stored = units[row, lane] * scale[block, lane]
+                    errors[row, lane] = weight[row, column + lane] - stored
+        for _ in range(sweeps):
+            for block in range(blocks):
+                first, last = block * size, min((block + 1) * size, rows)
+                slopes = np.zeros((last - first, LANES), np.float32)
+                add_products(hessian[first:last], 0, errors, slopes)
+                inside = hessian[first:last, first:last]
+                descend_block(
+                    inside, slopes, units[first:last], scale[block], zero[block], top,
+                    errors[first:last],
+                )  # fmt: skip
+        for block in range(blocks):
+            for lane in range(lanes):
+                scales[column + lane, block] = scale[block, lane]
+                for row in range(block * size, min((block + 1) * size, rows)):
+                    code = units[row, lane] + zero[block, lane]
+                    codes[column + lane, block, row - block * size] = np.uint8(code)
