@@ -12,12 +12,13 @@ from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.rtn import RtnSettings
 
-QuantizeSettings = Annotated[RtnSettings | KQuantSettings | GptqSettings, Field(discriminator="scheme")]
+Scheme = RtnSettings | KQuantSettings | GptqSettings
+QuantizeSettings = Annotated[Scheme, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[RtnSettings | KQuantSettings | GptqSettings] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[Scheme] = TypeAdapter(QuantizeSettings)
 
 
-def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings | GptqSettings:
+def parse_settings(values: Mapping[str, Any]) -> Scheme:
     """Read settings from plain values, as the command line has them.
 
     Raises:
