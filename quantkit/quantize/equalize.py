@@ -106,7 +106,7 @@ def equalize(
         s, float32 [K], or None where nothing is better than leaving all as it is.
     """
     weights = [matrix.read() for matrix in group.matrices]
-    moments = [found for matrix in group.matrices if (found := inputs(matrix)) is not None]
+    moments = [known for matrix in group.matrices if (known := inputs(matrix)) is not None]
     chosen = [settings[matrix.name] for matrix in group.matrices]
 
     def error(scale: NDArray[np.float32]) -> float:
