@@ -62,6 +62,7 @@ def main() -> None:
     write_evaluation_set(cache / "eval/game", game_held_out)
     write_evaluation_set(cache / "eval/synthetic", spoken_held_out)
     write_calibration(config, cache / "eval/asterisk", settings.ROOT / "calibration")
+    write_real_set(cache / "eval", settings.ROOT / "calibration/asterisk-calibration")
 
     texts = [clip.text for clip in (*game_train, *spoken_train)]
     train_tokenizer(texts, config["tokenizer"]["pieces"], cache / "tokenizer")
@@ -111,7 +112,7 @@ def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None
 
 def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> None:
     """Copy two disjoint choices of prompts into the repository, for parity and for calibration."""
-    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    rows = read_rows(source)
     rows = [row for row in rows if 2.0 <= row["duration_s"] <= 8.0]
     random.Random(config["seed"]).shuffle(rows)
     first = config["calibration"]["parity"]
@@ -124,6 +125,25 @@ def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> Non
             shutil.copyfile(source / row["audio"], target / row["audio"])
             lines.append(json.dumps(row) + "\n")
         (target / "manifest.jsonl").write_text("".join(lines))
+
+
+def write_real_set(folder: Path, calibration: Path) -> None:
+    """One manifest of all real speech to evaluate on, without what is calibrated on."""
+    used = {row["audio"] for row in read_rows(calibration)}
+    rows = [
+        row | {"audio": f"../{name}/{row['audio']}"}
+        for name in ("asterisk", "game")
+        for row in read_rows(folder / name)
+        if row["audio"] not in used
+    ]
+    (folder / "real").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "real/manifest.jsonl").write_text(text)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's manifest."""
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 Job = tuple[Path, list[Clip | Spoken]]
