@@ -41,6 +41,8 @@ TOKEN_SHARE = 0.25
 LSTM_GAIN = 8.0
 # Degrees of freedom of heavy-tailed weights: an excess kurtosis of 6.
 TAIL_FREEDOM = 5.0
+# Deviation of the logarithm of their norms' gains: channels differ as the trained demo model's do.
+GAIN_SPREAD = 0.22
 # The blank's bias is searched for in -BLANK_RANGE..BLANK_RANGE.
 BLANK_RANGE, BISECTIONS = 64.0, 12
 
@@ -59,7 +61,8 @@ def build_model(
         seed: of the weights; the tokenizer depends on the number of pieces only.
         overrides: values put over NeMo's configuration by dotted key, as `encoder.xscaling`.
         heavy_tails: draw matrices from Student's t with TAIL_FREEDOM degrees of freedom instead of
-            a uniform distribution, so that blocks of weights have the outliers of trained ones.
+            a uniform distribution, and let channels differ in size, so that weights and activations
+            have outliers.
     """
     config = OmegaConf.create(nemo_config(shape))
     for key, value in (overrides or {}).items():
@@ -122,6 +125,8 @@ def _enliven(model: EncDecRNNTBPEModel, *, heavy_tails: bool) -> None:
         if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
             module.weight.normal_(1.0, 0.1)
             module.bias.normal_(0.0, 0.1)
+            if heavy_tails:
+                module.weight.log_normal_(0.0, GAIN_SPREAD)
         if isinstance(module, nn.BatchNorm1d):
             module.running_mean.normal_(0.0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
