@@ -57,12 +57,13 @@ def calibrate(
     """
     observed = ObservedModel(model)
     channels = observed.channels()
-    if hessians:
-        _require_space(scratch, channels.values())
-    saved = scratch / "saved"
-    for left in leftovers(saved):
+    saved, growing = scratch / "saved", scratch / "sums"
+    for left in [*leftovers(saved), *scratch.glob(growing.name)]:
         shutil.rmtree(left)
-    sums = MomentSums(scratch / "sums", channels, hessians=hessians)
+    if hessians:
+        # The growing matrices, the last saved ones and the next.
+        _require_space(scratch, channels.values(), copies=2 if saved.exists() else 3)
+    sums = MomentSums(growing, channels, hessians=hessians)
     done, frames = 0, 0
     if saved.exists():
         sums.restore(saved)
@@ -94,9 +95,8 @@ def calibrate(
     write_json(out / REPORT, _report(observed, sums, len(recordings), seconds))
 
 
-def _require_space(scratch: Path, channels: Iterable[int]) -> None:
-    # The growing matrices, the last saved ones and the next.
-    needed = 3 * 4 * sum(size**2 for size in channels)
+def _require_space(scratch: Path, channels: Iterable[int], copies: int) -> None:
+    needed = copies * 4 * sum(size**2 for size in channels)
     free = shutil.disk_usage(scratch).free
     if free < needed:
         raise InputError(

@@ -38,12 +38,10 @@ class MomentSums:
         """Begin with no rows.
 
         Args:
-            folder: where the files of the matrices are made, [K, K] each; replaced if it exists.
+            folder: a new directory for the files of the matrices, [K, K] each.
             channels: K of every input.
             hessians: whether to add up matrices.
         """
-        if folder.exists():
-            shutil.rmtree(folder)
         folder.mkdir()
         self._folder = folder
         self.rows = dict.fromkeys(channels, 0)
