@@ -13,7 +13,7 @@ from quantkit.core.speech import manifest_digest
 from quantkit.pipeline.checkpoint import Checkpoint
 from quantkit.pipeline.engine import Stage, Workspace
 from quantkit.pipeline.key import code_digest, library_versions
-from quantkit.pipeline.speech import dataset_stage, heard, speech_inputs
+from quantkit.pipeline.speech import heard, speech_inputs, speech_stages
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe import Recipe
 
@@ -56,10 +56,8 @@ def calibration_chain(recipe: Recipe, checkpoint: Checkpoint, *, hessians: bool)
             f"recipe {recipe.name!r} names no speech to calibrate on, accepted: calibrate: with "
             "manifest, folder or dataset; for example --set calibrate.manifest=FILE"
         )
-    dataset = recipe.calibrate.dataset
-    evaluation = Path(recipe.verify.manifest)
     return [
-        *([] if dataset is None else [dataset_stage(dataset, evaluation)]),
+        *speech_stages(recipe),
         export_stage(checkpoint, recipe.model.chunk_ms),
         fuse_stage(),
         calibrate_stage(recipe.calibrate, hessians=hessians),

@@ -25,6 +25,18 @@ _STAGE = "speech"
 _NAMED = 5
 
 
+def speech_stages(recipe: Recipe) -> list[Stage]:
+    """What has to run before any stage that hears the calibration speech.
+
+    Raises:
+        SettingError: the data set is a folder that does not exist.
+        MissingExtraError: `datasets` is not installed.
+    """
+    if recipe.calibrate is None or recipe.calibrate.dataset is None:
+        return []
+    return [dataset_stage(recipe.calibrate.dataset, Path(recipe.verify.manifest))]
+
+
 def dataset_stage(settings: DatasetSettings, evaluation: Path) -> Stage:
     """The recordings of a data set; chains of all checkpoints and schemes share them.
 
