@@ -68,6 +68,7 @@ def main() -> None:
     write_calibration(config, cache / "eval/asterisk", calibration)
     write_game_calibration(config, game_train, packages, calibration / "game-calibration")
     write_joined_manifest(calibration, ["asterisk-calibration", "game-calibration"])
+    write_real_set(cache / "eval", calibration / "asterisk-calibration")
 
     texts = [clip.text for clip in (*game_train, *spoken_train)]
     train_tokenizer(texts, config["tokenizer"]["pieces"], cache / "tokenizer")
@@ -117,7 +118,7 @@ def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None
 
 def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> None:
     """Copy two disjoint choices of prompts into the repository, for parity and for calibration."""
-    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    rows = read_rows(source)
     rows = [row for row in rows if 2.0 <= row["duration_s"] <= 8.0]
     random.Random(config["seed"]).shuffle(rows)
     first = config["calibration"]["parity"]
@@ -172,12 +173,32 @@ def write_game_calibration(
 
 def write_joined_manifest(folder: Path, names: list[str]) -> None:
     """Write one manifest over several sets."""
-    lines = []
-    for name in names:
-        for line in (folder / name / "manifest.jsonl").read_text().splitlines():
-            row = json.loads(line)
-            lines.append(json.dumps(row | {"audio": f"{name}/{row['audio']}"}) + "\n")
+    rows = [
+        row | {"audio": f"{name}/{row['audio']}"}
+        for name in names
+        for row in read_rows(folder / name)
+    ]
+    lines = [json.dumps(row) + "\n" for row in rows]
     (folder / "manifest.jsonl").write_text("".join(lines))
+
+
+def write_real_set(folder: Path, calibration: Path) -> None:
+    """One manifest of all real speech to evaluate on, without what is calibrated on."""
+    used = {row["audio"] for row in read_rows(calibration)}
+    rows = [
+        row | {"audio": f"../{name}/{row['audio']}"}
+        for name in ("asterisk", "game")
+        for row in read_rows(folder / name)
+        if row["audio"] not in used
+    ]
+    (folder / "real").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "real/manifest.jsonl").write_text(text)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's manifest."""
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 Job = tuple[Path, list[Clip | Spoken]]

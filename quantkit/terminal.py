@@ -50,6 +50,8 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
     if wer:
         table.add_row("WER PyTorch", f"{wer['reference']:.2%}")
         table.add_row("WER artifact", f"{wer['candidate']:.2%}")
+        bounds = f"{wer['difference_low']:+.2%} to {wer['difference_high']:+.2%}"
+        table.add_row("  difference, 95 % interval", f"{wer['difference']:+.2%}, {bounds}")
     return table
 
 

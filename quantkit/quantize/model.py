@@ -12,7 +12,8 @@ from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
-from quantkit.quantize.matrices import WeightMatrix, find_matrices
+from quantkit.quantize.equalize import equalize_norms
+from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
@@ -76,23 +77,33 @@ def quantize_graphs(
     chosen = select(names, settings)
     reports = {}
     for graph, found in matrices.items():
-        choices = [
-            (matrix, choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice)
+        own = {
+            matrix.name: choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
-        ]
-
-        def inputs(matrix: WeightMatrix, graph: str = graph) -> InputMoments | None:
-            if moments is None:
-                return None
-            if matrix.use == "lookup":
-                return InputMoments.uniform(matrix.shape[0])
-            name, rows = f"{graph}/{matrix.name}", matrix.shape[0]
-            return moments_of(moments, name, rows, hessian=settings.needs_hessians)
-
-        what = f"quantize {graph}"
-        reports[graph] = quantize_matrices(graphs[graph], choices, inputs, progress, what)
+        }
+        inputs = _inputs(graph, moments, settings)
+        if settings.equalize:
+            inputs = equalize_norms(found, own, inputs, progress)
+        now = find_matrices(graphs[graph])
+        choices = [(matrix, own[matrix.name]) for matrix in now if matrix.name in own]
+        reports[graph] = quantize_matrices(
+            graphs[graph], choices, inputs, progress, f"quantize {graph}"
+        )
     return reports
+
+
+def _inputs(graph: str, moments: Moments | None, settings: SchemeSettings) -> Inputs:
+    def inputs(matrix: WeightMatrix) -> InputMoments | None:
+        if moments is None:
+            return None
+        rows = matrix.shape[0]
+        if matrix.use == "lookup":
+            return InputMoments.uniform(rows)
+        name = f"{graph}/{matrix.name}"
+        return moments_of(moments, name, rows, hessian=settings.needs_hessians)
+
+    return inputs
 
 
 def _load(calibration: Path | None, settings: SchemeSettings) -> Moments | None:

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
+from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.rtn import RtnSettings
 
-QuantizeSettings = Annotated[RtnSettings | KQuantSettings, Field(discriminator="scheme")]
+Scheme = RtnSettings | KQuantSettings | GptqSettings
+QuantizeSettings = Annotated[Scheme, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[RtnSettings | KQuantSettings] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[Scheme] = TypeAdapter(QuantizeSettings)
 
 
-def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings:
+def parse_settings(values: Mapping[str, Any]) -> Scheme:
     """Read settings from plain values, as the command line has them.
 
     Raises:

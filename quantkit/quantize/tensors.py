@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 import onnx_ir as ir
 
 from quantkit.core.progress import Progress
 from quantkit.quantize.graph import replace_matrix
-from quantkit.quantize.matrices import WeightMatrix
-from quantkit.quantize.moments import InputMoments
+from quantkit.quantize.matrices import Inputs, WeightMatrix
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
 
@@ -42,7 +41,7 @@ class GraphReport(TypedDict):
 def quantize_matrices(
     model: ir.Model,
     choices: Iterable[tuple[WeightMatrix, SchemeSettings]],
-    moments: Callable[[WeightMatrix], InputMoments | None],
+    inputs: Inputs,
     progress: Progress,
     what: str,
 ) -> GraphReport:
@@ -51,7 +50,7 @@ def quantize_matrices(
     Args:
         model: changed in place.
         choices: matrices of the model with the settings of each.
-        moments: of the inputs of a matrix, or None.
+        inputs: tells the moments of a matrix's inputs.
         progress: told about each matrix.
         what: words beside the progress bar.
     """
@@ -60,7 +59,7 @@ def quantize_matrices(
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
         weight = matrix.read()
-        quantized = settings.quantize(weight, moments(matrix))
+        quantized = settings.quantize(weight, inputs(matrix))
         packed = pack(quantized)
         reports.append(
             {

@@ -146,7 +146,14 @@ PARITY = {
     "token_errors": 1,
     "near_tie_errors": 0,
     "encoder_max_abs_error": 1e-6,
-    "wer": {"reference": 0.5, "candidate": 0.5},
+    "wer": {
+        "reference": 0.5,
+        "candidate": 0.5,
+        "words": 2,
+        "difference": 0.0,
+        "difference_low": 0.0,
+        "difference_high": 0.0,
+    },
 }
 
 
