@@ -34,6 +34,8 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         tensor, node = constant_of(weight), convolved.producer()
         if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1 or node is None:
             return result.fail("weight is no constant of shape [out, in, 1]", weight)
+        if tensor.dtype != ir.DataType.FLOAT:
+            return result.fail(f"weight is {tensor.dtype.name}", weight)
         plain: dict[str, Any] = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
         for name, neutral in plain.items():
             found = node.attributes[name].value if name in node.attributes else neutral
