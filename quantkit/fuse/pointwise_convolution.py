@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from quantkit.fuse.weights import constant_of, lazy
+from quantkit.graph.constants import read_constant
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -50,7 +51,7 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         if tensor is None:
             raise ValueError(f"{name} is no constant")
         outputs, inputs, _kernel = tensor.shape.numpy()
-        matrix = lazy(name, (inputs, outputs), lambda: tensor.numpy()[:, :, 0].T)
+        matrix = lazy(name, (inputs, outputs), lambda: read_constant(tensor)[:, :, 0].T)
         # The convolution's weight goes with its node, so that its name is free.
         weight.name = f"{name}.convolution"
         product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))

@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantkit.graph.constants import read_constant
+
 
 def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     """The tensor behind an initializer, or None for anything computed or fed."""
@@ -31,13 +33,13 @@ def lazy(
 def scaled(tensor: ir.TensorProtocol, factor: float) -> ir.LazyTensor:
     """A lazily multiplied tensor under the same name."""
     shape = tuple(tensor.shape.numpy())
-    return lazy(str(tensor.name), shape, lambda: tensor.numpy() * np.float32(factor))
+    return lazy(str(tensor.name), shape, lambda: read_constant(tensor) * np.float32(factor))
 
 
 def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.LazyTensor:
     """A lazily transposed tensor under the same name."""
     shape = tuple(tensor.shape.numpy()[axis] for axis in permutation)
-    return lazy(str(tensor.name), shape, lambda: tensor.numpy().transpose(permutation))
+    return lazy(str(tensor.name), shape, lambda: read_constant(tensor).transpose(permutation))
 
 
 def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
