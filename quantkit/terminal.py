@@ -53,6 +53,20 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
     return table
 
 
+def calibration_table(report: Mapping[str, Any]) -> Table:
+    """What was measured in each graph, and how many rows its least used input met."""
+    minutes, seconds = divmod(round(report["seconds"]), 60)
+    title = f"{report['recordings']} recordings, {minutes}:{seconds:02d} minutes of speech"
+    table = Table(title=title, title_justify="left")
+    table.add_column("graph")
+    for head in ("matrices", "distinct inputs", "largest input", "rows seen"):
+        table.add_column(head, justify="right")
+    for name, graph in report["graphs"].items():
+        keys = ("matrices", "inputs", "largest_input", "rows")
+        table.add_row(name, *(f"{graph[key]:,}" for key in keys))
+    return table
+
+
 def size_line(manifest: Mapping[str, Any]) -> str:
     """Size and bits per weight of an artifact."""
     graphs = manifest["graphs"].values()

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
+from quantkit.calibrate.sums import MomentSums
 from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
 from quantkit.quantize.moments import InputMoments
@@ -45,31 +47,47 @@ def load_inputs(path: Path, graph: ir.Graph) -> Inputs:
 
 
 def observe_runs(
-    model: Path,
-    runs: Iterable[Mapping[str, NDArray[Any]]],
-    *,
-    hessians: bool,  # noqa: ARG001 -- observed sessions do not measure them yet
+    model: Path, runs: Iterable[Mapping[str, NDArray[Any]]], folder: Path, *, hessians: bool
 ) -> dict[str, InputMoments]:
     """Moments of the input of every quantizable matrix, by its name, over all runs.
 
     Args:
         model: a float32 ONNX file.
         runs: the model's inputs by name, one mapping for each run.
+        folder: existing directory for the Hessians, which stay there.
         hessians: also measure the full matrices of second moments.
 
     Raises:
-        InputError: the runtime refuses the model or a run.
+        InputError: the runtime refuses the model or a run, or a matrix met no row of numbers.
     """
     try:
         session = ObservedSession(model)
     except LOAD_ERRORS as error:
         raise InputError(f"{model.name}: ONNX Runtime cannot load it: {error}") from error
+    if not session.inputs:
+        return {}  # all weights are in subgraphs, or in tables
+    channels = {f"input-{n:03d}": given.channels for n, given in enumerate(session.inputs)}
+    sums = MomentSums(folder / "sums", channels, hessians=hessians)
     for number, inputs in enumerate(runs, 1):
         try:
             session.run([], inputs)
         except LOAD_ERRORS as error:
             raise InputError(f"{model.name}: calibration run {number} fails: {error}") from error
-    return {name: InputMoments(mean) for name, mean in session.mean_squares().items()}
+        sums.add(dict(zip(channels, session.take(), strict=True)))
+    found = {}
+    for name, given in zip(channels, session.inputs, strict=True):
+        if not sums.rows[name] or not np.isfinite(sums.mean_squares(name)).all():
+            raise InputError(
+                f"{model.name}: in the calibration runs {given.matrices[0]!r} was multiplied with "
+                "nothing, or with NaN or infinite numbers; give inputs as the model has them in use"
+            )
+        diagonal, hessian = sums.mean_squares(name), None
+        if hessians:
+            path = folder / f"{name}.npy"
+            sums.move_hessian(name, path)
+            hessian = np.load(path, mmap_mode="r")
+        found.update(dict.fromkeys(given.matrices, InputMoments(diagonal, hessian)))
+    return found
 
 
 def _fits(array: NDArray[Any], value: ir.Value) -> bool:

@@ -100,7 +100,7 @@ def _observe(
         load_inputs(path, graph.graph)
         for path in progress.track(calibration, len(calibration), "calibrate")
     )
-    found = observe_runs(model, runs, hessians=settings.needs_hessians)
+    found = observe_runs(model, runs, model.parent, hessians=settings.needs_hessians)
     return {f"{model.stem}/{name}": moments for name, moments in found.items()}
 
 

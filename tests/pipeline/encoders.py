@@ -57,7 +57,7 @@ def export_traced(path: Path) -> Path:
             input_names=["mel"],
             output_names=["encoded", "summary"],
             dynamic_axes={"mel": {0: "batch", 2: "time"}},
-            opset_version=18,
+            opset_version=17,
             dynamo=False,
         )
     return path
