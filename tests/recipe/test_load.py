@@ -65,8 +65,8 @@ def test_a_good_recipe(write) -> None:
         ),
         (
             "scheme: kquant",
-            "scheme: gptq",
-            "r.yaml:7:3: quantize.scheme: found 'gptq', accepted: 'kquant' or 'rtn'",
+            "scheme: magic",
+            "r.yaml:7:3: quantize.scheme: found 'magic', accepted: ",
         ),
         (
             "bits: 8}",
