@@ -174,7 +174,7 @@ def quantize(
 
     Args:
         model: the ONNX file.
-        scheme: rtn or kquant.
+        scheme: rtn, kquant, olive or ort-dynamic-int8.
         out: the file to write; its weights go beside it, into OUT.data.
         bits: 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.

@@ -56,7 +56,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
                 _quantize(recipe.quantize),
                 settings=recipe.quantize.model_dump(mode="json"),
                 upstream=inputs,
-                libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba"]),
+                libraries=library_versions([*_GRAPHS, *_NUMBERS, *recipe.quantize.libraries]),
             )
         )
     speech = Path(recipe.verify.manifest)

@@ -32,17 +32,17 @@ class Rule(BaseModel):
         return self
 
 
-class SchemeSettings(BaseModel, ABC):
-    """Settings that all schemes share. A subclass is one algorithm."""
+class Scheme(BaseModel, ABC):
+    """What the settings of every scheme say, whatever it works on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: str
-    bits: Bits = 4
-    block_size: BlockSize = 32
-    accuracy_level: AccuracyLevel = 4
-    exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
-    rules: tuple[Rule, ...] = ()
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that decide the stored bytes, besides those for graphs and arrays."""
+        return ()
 
     @property
     def needs_activations(self) -> bool:
@@ -53,6 +53,21 @@ class SchemeSettings(BaseModel, ABC):
     def needs_hessians(self) -> bool:
         """Whether it wants the full matrices of second moments as well."""
         return False
+
+
+class SchemeSettings(Scheme):
+    """Settings that all schemes on matrices share. A subclass is one algorithm."""
+
+    bits: Bits = 4
+    block_size: BlockSize = 32
+    accuracy_level: AccuracyLevel = 4
+    exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The compiler of the loops."""
+        return ("numba",)
 
     def following(self, rule: Rule) -> Self:
         """These settings with the widths of a rule."""

@@ -9,14 +9,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.kquant import KQuantSettings
+from quantkit.quantize.olive import OliveSettings
+from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.quantize.rtn import RtnSettings
 
-QuantizeSettings = Annotated[RtnSettings | KQuantSettings, Field(discriminator="scheme")]
+AnySettings = RtnSettings | KQuantSettings | OliveSettings | OrtDynamicSettings
+QuantizeSettings = Annotated[AnySettings, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[RtnSettings | KQuantSettings] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[AnySettings] = TypeAdapter(QuantizeSettings)
 
 
-def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings:
+def parse_settings(values: Mapping[str, Any]) -> AnySettings:
     """Read settings from plain values, as the command line has them.
 
     Raises:

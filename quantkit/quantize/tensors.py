@@ -13,10 +13,14 @@ from quantkit.quantize.matrices import WeightMatrix
 from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
+from quantkit.quantize.stored import stored_tensors
 
 
 class TensorReport(TypedDict):
-    """One tensor that holds parameters, as stored. Tensors left in float have no block size."""
+    """One tensor that holds parameters, as stored.
+
+    Tensors left in float have no block size, nor have those of which all values share a scale.
+    """
 
     name: str
     shape: list[int]
@@ -55,7 +59,7 @@ def quantize_matrices(
         progress: told about each matrix.
         what: words beside the progress bar.
     """
-    parameters = sum(int(tensor.size) for tensor in _float_constants(model).values())
+    parameters = count_parameters(model)
     reports: list[TensorReport] = []
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
@@ -73,24 +77,19 @@ def quantize_matrices(
             }
         )
         replace_matrix(model, matrix, packed, settings.accuracy_level)
-    reports += _kept(model)
-    stored = sum(report["bytes"] for report in reports)
-    return {
-        "parameters": parameters,
-        "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
-        "tensors": reports,
-    }
+    return graph_report(model, parameters, reports)
 
 
-def _kept(model: ir.Model) -> list[TensorReport]:
-    quantized = {
-        value.name
-        for node in model.graph.all_nodes()
-        if node.op_type in {"MatMulNBits", "GatherBlockQuantized"}
-        for value in node.inputs
-        if value is not None
-    }
-    return [
+def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]) -> GraphReport:
+    """The report on a finished graph: its quantized tensors, and the floats that stay.
+
+    Args:
+        model: the quantized graph.
+        parameters: of the graph before it was quantized.
+        quantized: what is known about each tensor in few bits.
+    """
+    packed = {part.name for tensor in stored_tensors(model) for part in tensor.parts}
+    kept: list[TensorReport] = [
         {
             "name": name,
             "shape": [int(size) for size in tensor.shape.numpy()],
@@ -99,12 +98,23 @@ def _kept(model: ir.Model) -> list[TensorReport]:
             "bytes": tensor.nbytes,
             "relative_error": 0.0,
         }
-        for name, tensor in _float_constants(model).items()
-        if name not in quantized
+        for name, tensor in float_constants(model).items()
+        if name not in packed
     ]
+    stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
+    return {
+        "parameters": parameters,
+        "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
+        "tensors": [*quantized, *kept],
+    }
 
 
-def _float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
+def count_parameters(model: ir.Model) -> int:
+    """Elements of all floating point constants."""
+    return sum(int(tensor.size) for tensor in float_constants(model).values())
+
+
+def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
     """Floating point initializers and Constant nodes of all graphs."""
     found: dict[str, ir.TensorProtocol] = {}
     for graph in model.graphs():
