@@ -44,8 +44,8 @@ def _report(stored: StoredTensor, weight: FloatArray) -> TensorReport:
     error = _relative_error(values, weight.swapaxes(-1, -2) if stored.transposed else weight)
     if not np.isfinite(error):
         raise InputError(
-            f"tensor {stored.name!r} {list(stored.shape)}: its weights or what is stored of them "
-            "are NaN or infinite; only finite weights can be quantized. Export the model again."
+            f"tensor {stored.name!r} {list(stored.shape)}: what is stored of it, or its weights, "
+            "are NaN or infinite; use another scheme, or export the model again"
         )
     return {
         "name": stored.name,

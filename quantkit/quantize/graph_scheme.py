@@ -13,6 +13,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.compare import compare_graphs
+from quantkit.quantize.matrices import find_matrices
 from quantkit.quantize.options import Scheme
 from quantkit.quantize.tensors import GraphReport
 
@@ -66,11 +67,14 @@ def rewritten(
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """Copy a graph with its constants as initializers.
+    """Copy a graph with its constants as initializers, if its matrices are finite.
 
-    Olive loses external data of Constant nodes, and ONNX Runtime writes beside the file it reads.
+    Olive loses external data of Constant nodes and stores NaN as something; ONNX Runtime writes
+    beside the file it reads.
     """
     model = load_model(path)
+    for matrix in find_matrices(model):
+        matrix.read()
     LiftConstantsToInitializersPass()(model)
     save_model(model, copy)
 

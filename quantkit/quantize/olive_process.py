@@ -79,6 +79,7 @@ def run_olive(
             f"Olive's {settings['type']} ended with {process.returncode} and {len(found)} of "
             f"{models} models:\n{tail}"
         )
-    shutil.rmtree(work / "cache", ignore_errors=True)
+    # It shares its files with the models as hard links, and onnx loads no weights that have several.
+    shutil.rmtree(work / "cache")
     # ru_maxrss is in KiB on Linux.
     return OliveRun(found, seconds, usage.ru_maxrss * 1024)

@@ -21,6 +21,7 @@ def test_the_scheme_chooses_the_class() -> None:
 
 def test_defaults() -> None:
     settings = parse_settings({"scheme": "kquant"})
+    assert isinstance(settings, KQuantSettings)
     assert (settings.bits, settings.block_size, settings.accuracy_level) == (4, 32, 4)
 
 
