@@ -79,7 +79,7 @@ def run_olive(
             f"Olive's {settings['type']} ended with {process.returncode} and {len(found)} of "
             f"{models} models:\n{tail}"
         )
-    # It shares its files with the models as hard links, and onnx loads no weights that have several.
+    # Its files are hard links to the models, and onnx loads no weights that have several links.
     shutil.rmtree(work / "cache")
     # ru_maxrss is in KiB on Linux.
     return OliveRun(found, seconds, usage.ru_maxrss * 1024)
