@@ -18,6 +18,7 @@ from quantkit.core.errors import GateError, InputError, MissingExtraError, Quant
 from quantkit.terminal import (
     Partial,
     bench_tables,
+    calibration_table,
     messages,
     parity_table,
     plan_line,
@@ -27,7 +28,7 @@ from quantkit.terminal import (
 #: Importable names of the optional extras, for the message when one is missing.
 _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba pydantic ruamel filelock sentencepiece "
-    "kaldialign scipy psutil whisper_normalizer",
+    "kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets",
     "hub": "huggingface_hub",
 }
@@ -71,13 +72,51 @@ def build(
     target = out or Path("artifacts") / loaded.name
     shelf = pipeline.Store(store)
     if plan:
-        for row in pipeline.plan_build(loaded, target, shelf, force=force):
+        with located(recipe, set_):
+            rows = pipeline.plan_build(loaded, target, shelf, force=force)
+        for row in rows:
             print(plan_line(row))
         return
     with located(recipe, set_):
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
     print(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
+
+
+@app.command
+def calibrate(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    store: Path = STORE,
+    hessians: Annotated[bool, Parameter(negative="")] = False,
+    out: Path | None = None,
+) -> None:
+    """Measure on a recipe's speech what its weights are multiplied with.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as calibrate.folder=speech; may be repeated.
+        store: where results of stages are kept and found again.
+        hessians: measure all second moments of each input too, also if the scheme needs none.
+        out: also copy the statistics there, for `quantkit quantize --calibration`.
+    """
+    from rich.console import Console
+
+    from quantkit import pipeline
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+
+    loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
+    with located(recipe, set_):
+        calibrated = pipeline.calibrate_recipe(
+            loaded, shelf, progress_on(messages()), hessians=hessians
+        )
+    if out is not None:
+        pipeline.copy_statistics(calibrated, out)
+    Console().print(calibration_table(calibrated.report))
+    print(f"statistics in {out or calibrated.directory}")
 
 
 @app.command
@@ -168,28 +207,30 @@ def quantize(
     bits: int | None = None,
     block_size: int | None = None,
     accuracy_level: int | None = None,
-    calibration: Path | None = None,
+    calibration: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True)] = (),
 ) -> None:
-    """Quantize the weight matrices of any ONNX file.
+    """Quantize the weights of any ONNX file: MatMul, Gemm, 1x1 convolutions, embedding tables.
 
     Args:
         model: the ONNX file.
-        scheme: rtn, kquant, olive or ort-dynamic-int8.
+        scheme: rtn, kquant, gptq, olive or ort-dynamic-int8.
         out: the file to write; its weights go beside it, into OUT.data.
-        bits: 4 or 8.
+        bits: 2, 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
         accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
-        calibration: a directory of activation statistics, which kquant then weighs errors with.
+        calibration: .npz files, each with one set of the model's inputs by name; kquant and gptq
+            then weigh errors by what the weights are multiplied with. gptq needs them.
     """
+    from quantkit.pipeline.file import quantize_file
     from quantkit.pipeline.progress import progress_on
-    from quantkit.quantize import parse_settings, quantize_file
+    from quantkit.quantize import parse_settings
 
     given = {
         "scheme": scheme,
         "bits": bits,
         "block_size": block_size,
         "accuracy_level": accuracy_level,
-        "importance": "activation" if calibration else None,
+        "importance": "activation" if calibration and scheme == "kquant" else None,
     }
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
+from quantkit.graph.constants import read_constant
 from quantkit.quantize.blocks import FloatArray
 from quantkit.quantize.stored import StoredTensor, stored_tensors
 from quantkit.quantize.tensors import (
@@ -33,7 +34,7 @@ def compare_graphs(before: ir.Model, after: ir.Model, progress: Progress, what: 
     floats = float_constants(before)
     todo = [tensor for tensor in stored_tensors(after) if tensor.name in floats]
     reports = [
-        _report(tensor, floats[tensor.name].numpy())
+        _report(tensor, read_constant(floats[tensor.name]))
         for tensor in progress.track(todo, len(todo), what)
     ]
     return graph_report(after, count_parameters(before), reports)

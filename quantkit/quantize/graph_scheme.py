@@ -14,11 +14,11 @@ from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.compare import compare_graphs
 from quantkit.quantize.matrices import find_matrices
-from quantkit.quantize.options import Scheme
+from quantkit.quantize.options import AnyScheme
 from quantkit.quantize.tensors import GraphReport
 
 
-class GraphScheme(Scheme):
+class GraphScheme(AnyScheme):
     """Settings of a tool that chooses the tensors and the way they are stored by itself."""
 
     @abstractmethod

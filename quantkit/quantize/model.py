@@ -12,10 +12,11 @@ from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
+from quantkit.quantize.equalize import equalize_norms
 from quantkit.quantize.graph_scheme import GraphScheme, rewritten
-from quantkit.quantize.matrices import WeightMatrix, find_matrices
+from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
-from quantkit.quantize.options import Scheme, SchemeSettings
+from quantkit.quantize.options import AnyScheme, SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
 
@@ -23,7 +24,7 @@ from quantkit.quantize.tensors import GraphReport, quantize_matrices
 def quantize_model(
     model: Path,
     calibration: Path | None,
-    settings: Scheme,
+    settings: AnyScheme,
     out: Path,
     progress: Progress,
 ) -> None:
@@ -43,8 +44,9 @@ def quantize_model(
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
+    moments = _load(calibration, settings)
     reports = {}
-    for name, graph, report in quantized(paths, calibration, settings, out, progress):
+    for name, graph, report in quantized(paths, moments, settings, out, progress):
         save_model(graph, out / f"{name}.onnx")
         reports[name] = report
     for path in sorted(model.iterdir()):
@@ -57,18 +59,18 @@ def quantize_model(
 
 def quantized(
     paths: Mapping[str, Path],
-    calibration: Path | None,
-    settings: Scheme,
+    moments: Moments | None,
+    settings: AnyScheme,
     folder: Path,
     progress: Progress,
 ) -> Iterator[tuple[str, ir.Model, GraphReport]]:
-    """Quantize graph files by any kind of scheme; to be saved as they come.
+    """Quantize graph files by any kind of scheme; each is to be saved before the next one comes.
 
     Args:
         paths: graph files by the name that their tensors are selected with.
-        calibration: as quantize_model.
+        moments: of the inputs by "graph/tensor"; given if the settings need activations.
         settings: the scheme.
-        folder: existing directory for what has to be kept on disk meanwhile.
+        folder: existing directory for what has to be on disk meanwhile.
         progress: told about each matrix.
 
     Yields:
@@ -81,7 +83,7 @@ def quantized(
         yield from rewritten(paths, settings, folder, progress)
     elif isinstance(settings, SchemeSettings):
         graphs = {name: load_model(path) for name, path in paths.items()}
-        reports = quantize_graphs(graphs, _load(calibration, settings), settings, progress)
+        reports = quantize_graphs(graphs, moments, settings, progress)
         for name, report in reports.items():
             yield name, graphs[name], report
 
@@ -108,26 +110,36 @@ def quantize_graphs(
     chosen = select(names, settings)
     reports = {}
     for graph, found in matrices.items():
-        choices = [
-            (matrix, choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice)
+        own = {
+            matrix.name: choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
-        ]
-
-        def inputs(matrix: WeightMatrix, graph: str = graph) -> InputMoments | None:
-            if moments is None:
-                return None
-            if matrix.use == "lookup":
-                return InputMoments.uniform(matrix.shape[0])
-            name, rows = f"{graph}/{matrix.name}", matrix.shape[0]
-            return moments_of(moments, name, rows, hessian=settings.needs_hessians)
-
-        what = f"quantize {graph}"
-        reports[graph] = quantize_matrices(graphs[graph], choices, inputs, progress, what)
+        }
+        inputs = _inputs(graph, moments, settings)
+        if settings.equalize:
+            inputs = equalize_norms(found, own, inputs, progress)
+        now = find_matrices(graphs[graph])
+        choices = [(matrix, own[matrix.name]) for matrix in now if matrix.name in own]
+        reports[graph] = quantize_matrices(
+            graphs[graph], choices, inputs, progress, f"quantize {graph}"
+        )
     return reports
 
 
-def _load(calibration: Path | None, settings: SchemeSettings) -> Moments | None:
+def _inputs(graph: str, moments: Moments | None, settings: SchemeSettings) -> Inputs:
+    def inputs(matrix: WeightMatrix) -> InputMoments | None:
+        if moments is None:
+            return None
+        rows = matrix.shape[0]
+        if matrix.use == "lookup":
+            return InputMoments.uniform(rows)
+        name = f"{graph}/{matrix.name}"
+        return moments_of(moments, name, rows, hessian=settings.needs_hessians)
+
+    return inputs
+
+
+def _load(calibration: Path | None, settings: AnyScheme) -> Moments | None:
     if not settings.needs_activations:
         return None
     if calibration is None:

@@ -8,18 +8,19 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
+from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.olive import OliveSettings
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.quantize.rtn import RtnSettings
 
-AnySettings = RtnSettings | KQuantSettings | OliveSettings | OrtDynamicSettings
-QuantizeSettings = Annotated[AnySettings, Field(discriminator="scheme")]
+Scheme = RtnSettings | KQuantSettings | GptqSettings | OliveSettings | OrtDynamicSettings
+QuantizeSettings = Annotated[Scheme, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[AnySettings] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[Scheme] = TypeAdapter(QuantizeSettings)
 
 
-def parse_settings(values: Mapping[str, Any]) -> AnySettings:
+def parse_settings(values: Mapping[str, Any]) -> Scheme:
     """Read settings from plain values, as the command line has them.
 
     Raises:
@@ -29,7 +30,8 @@ def parse_settings(values: Mapping[str, Any]) -> AnySettings:
         return _ADAPTER.validate_python(dict(values))
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')} "
+            f"(found {item['input']!r})"
             for item in error.errors()
         ]
         raise InputError("quantization settings:\n  " + "\n  ".join(problems)) from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 import onnx_ir as ir
 
 from quantkit.core.progress import Progress
 from quantkit.quantize.graph import replace_matrix
-from quantkit.quantize.matrices import WeightMatrix
-from quantkit.quantize.moments import InputMoments
+from quantkit.quantize.matrices import Inputs, WeightMatrix
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
 from quantkit.quantize.stored import stored_tensors
@@ -35,7 +34,8 @@ class GraphReport(TypedDict):
 
     `parameters` counts the elements of the floating point constants before quantization;
     `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays
-    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither.
+    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither,
+    nor do weights that were stored in few bits before.
     """
 
     parameters: int
@@ -46,7 +46,7 @@ class GraphReport(TypedDict):
 def quantize_matrices(
     model: ir.Model,
     choices: Iterable[tuple[WeightMatrix, SchemeSettings]],
-    moments: Callable[[WeightMatrix], InputMoments | None],
+    inputs: Inputs,
     progress: Progress,
     what: str,
 ) -> GraphReport:
@@ -55,7 +55,7 @@ def quantize_matrices(
     Args:
         model: changed in place.
         choices: matrices of the model with the settings of each.
-        moments: of the inputs of a matrix, or None.
+        inputs: tells the moments of a matrix's inputs.
         progress: told about each matrix.
         what: words beside the progress bar.
     """
@@ -64,7 +64,7 @@ def quantize_matrices(
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
         weight = matrix.read()
-        quantized = settings.quantize(weight, moments(matrix))
+        quantized = settings.quantize(weight, inputs(matrix))
         packed = pack(quantized)
         reports.append(
             {
@@ -88,7 +88,6 @@ def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]
         parameters: of the graph before it was quantized.
         quantized: what is known about each tensor in few bits.
     """
-    packed = {part.name for tensor in stored_tensors(model) for part in tensor.parts}
     kept: list[TensorReport] = [
         {
             "name": name,
@@ -99,7 +98,6 @@ def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]
             "relative_error": 0.0,
         }
         for name, tensor in float_constants(model).items()
-        if name not in packed
     ]
     stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
     return {
@@ -110,12 +108,12 @@ def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]
 
 
 def count_parameters(model: ir.Model) -> int:
-    """Elements of all floating point constants."""
+    """Elements of the floating point constants, scales excepted."""
     return sum(int(tensor.size) for tensor in float_constants(model).values())
 
 
 def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
-    """Floating point initializers and Constant nodes of all graphs."""
+    """Floating point initializers and Constant nodes of all graphs, but no scales."""
     found: dict[str, ir.TensorProtocol] = {}
     for graph in model.graphs():
         for name, value in graph.initializers.items():
@@ -126,4 +124,5 @@ def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None and tensor.dtype.is_floating_point():
                 found[node.outputs[0].name or ""] = tensor
-    return found
+    scales = {name for stored in stored_tensors(model) for name in stored.parts}
+    return {name: tensor for name, tensor in found.items() if name not in scales}

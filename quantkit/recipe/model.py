@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from quantkit.calibrate.settings import CalibrateSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
 
@@ -31,12 +32,6 @@ class ModelSettings(Strict):
     def _known_form(cls, text: str) -> str:
         parse_source(text)
         return text
-
-
-class CalibrateSettings(Strict):
-    """Speech whose activations weigh the quantization errors."""
-
-    manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
 
 
 class Gates(Strict):
@@ -77,3 +72,7 @@ class Recipe(Strict):
     def needs_calibration(self) -> bool:
         """Whether the quantizer weighs errors by measured activations."""
         return self.quantize is not None and self.quantize.needs_activations
+
+    def needs_hessians(self) -> bool:
+        """Whether it wants all second moments of the activations, not only their mean squares."""
+        return self.quantize is not None and self.quantize.needs_hessians

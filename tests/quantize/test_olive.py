@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
+from quantkit.pipeline.file import quantize_file
 from quantkit.quantize.blocks import QuantizedMatrix
-from quantkit.quantize.file import quantize_file
 from quantkit.quantize.matrices import find_matrices
 from quantkit.quantize.model import quantize_model
 from quantkit.quantize.olive import OliveSettings

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
-from quantkit.quantize.file import quantize_file
+from quantkit.pipeline.file import quantize_file
 from quantkit.quantize.model import quantize_model
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.quantize.stored import stored_tensors

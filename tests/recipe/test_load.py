@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.errors import InputError, SettingError
+from quantkit.quantize.kquant import KQuantSettings
 from quantkit.recipe import load_recipe, located
 
 GOOD = """schema: 1
@@ -43,7 +44,7 @@ def _problems(path: Path, *overrides: str) -> list[str]:
 def test_a_good_recipe(write) -> None:
     recipe = load_recipe(write(GOOD))
     assert recipe.model.chunk_ms == 160
-    assert recipe.quantize is not None
+    assert isinstance(recipe.quantize, KQuantSettings)
     assert recipe.quantize.rules[0].bits == 8
     assert recipe.calibrate is None
 
@@ -51,8 +52,8 @@ def test_a_good_recipe(write) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("bits: 4", "bits: 5", "r.yaml:8:3: quantize.bits: found 5, accepted: 4 or 8"),
-        ("bits: 4", 'bits: "4"', "r.yaml:8:3: quantize.bits: found '4', accepted: 4 or 8"),
+        ("bits: 4", "bits: 5", "r.yaml:8:3: quantize.bits: found 5, accepted: 2, 4 or 8"),
+        ("bits: 4", 'bits: "4"', "r.yaml:8:3: quantize.bits: found '4', accepted: 2, 4 or 8"),
         (
             "bits: 4",
             "block_size: 24",
@@ -61,12 +62,23 @@ def test_a_good_recipe(write) -> None:
         (
             "bits: 8}",
             "bits: 3}",
-            "r.yaml:10:28: quantize.rules[0].bits: found 3, accepted: 4 or 8",
+            "r.yaml:10:28: quantize.rules[0].bits: found 3, accepted: 2, 4 or 8",
         ),
         (
             "scheme: kquant",
-            "scheme: gptq",
-            "r.yaml:7:3: quantize.scheme: found 'gptq', accepted: 'kquant' or 'rtn'",
+            "scheme: magic",
+            "r.yaml:7:3: quantize.scheme: found 'magic', accepted: 'gptq', 'kquant', 'olive', "
+            "'ort-dynamic-int8' or 'rtn'",
+        ),
+        (
+            "bits: 8}",
+            "bits: 2, block_size: 16}",
+            "r.yaml:10:7: quantize.rules[0]: 2 bits with block_size 16 and accuracy_level 4",
+        ),
+        (
+            "bits: 4",
+            "bits: 2\n  accuracy_level: 1",
+            "r.yaml:8:3: quantize.bits: 2 bits with block_size 32 and accuracy_level 1",
         ),
         ("schema: 1", "schema: 2", "r.yaml:1:1: schema: found 2, accepted: 1"),
         (
@@ -119,9 +131,49 @@ def test_one_problem(write, old, new, expected) -> None:
     assert problem.startswith(expected), problem
 
 
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("{}", "calibrate: found no source, accepted: exactly one of manifest, folder, dataset"),
+        (
+            "{manifest: a.jsonl, folder: b}",
+            "calibrate: found manifest and folder, accepted: exactly one of manifest, folder, data",
+        ),
+        ("{manifest: 3}", "calibrate.manifest: found 3, accepted: a text"),
+        ("{folders: a}", "calibrate.folders: unknown key; accepted: manifest, folder, dataset."),
+        ("{dataset: {split: a}}", "calibrate.dataset.name: missing; accepted: a text"),
+        (
+            "{dataset: {name: a/b}}",
+            "calibrate.dataset: found 'a/b' without a revision; a data set of the hub has to be",
+        ),
+        (
+            "{dataset: {name: ./a, revision: main}}",
+            "calibrate.dataset: found revision 'main' for the folder './a'",
+        ),
+        (
+            "{dataset: {name: ./a, utterances: 0}}",
+            "calibrate.dataset.utterances: found 0, accepted: an integer, above 0",
+        ),
+    ],
+)
+def test_speech_comes_from_one_place(write, section, expected) -> None:
+    problems = _problems(write(f"{GOOD}calibrate: {section}\n"))
+    assert problems[0].startswith("r.yaml:14:")
+    assert problems[0].partition(": ")[2].startswith(expected), problems[0]
+
+
+def test_a_data_set_is_read_by_default_from_its_first_recordings(write) -> None:
+    recipe = load_recipe(write(f"{GOOD}calibrate: {{dataset: {{name: a/b, revision: c0ffee}}}}\n"))
+    assert recipe.canonical()["calibrate"] == {
+        "dataset": {"name": "a/b", "split": "train", "revision": "c0ffee", "utterances": 256}
+    }
+
+
 def test_an_unknown_key_names_the_nearest(write) -> None:
     (problem,) = _problems(write(GOOD.replace("bits: 4", "blok_size: 32")))
-    assert problem.startswith("r.yaml:8:3: quantize.blok_size: unknown key; accepted: bits, ")
+    assert problem.startswith(
+        "r.yaml:8:3: quantize.blok_size: unknown key; accepted: scheme, bits, "
+    )
     assert problem.endswith("Did you mean 'block_size'?")
 
 
@@ -150,7 +202,7 @@ def test_overrides(write) -> None:
         ["model.chunk_ms=560", "quantize.rules.0.bits=4", "calibrate.manifest=c.jsonl", "name=b"],
     )
     assert recipe.model.chunk_ms == 560
-    assert recipe.quantize is not None
+    assert isinstance(recipe.quantize, KQuantSettings)
     assert recipe.quantize.rules[0].bits == 4
     assert recipe.calibrate is not None
     assert recipe.name == "b"
@@ -160,7 +212,7 @@ def test_overrides(write) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("quantize.bits=5", "--set quantize.bits=5: quantize.bits: found 5, accepted: 4 or 8"),
+        ("quantize.bits=5", "--set quantize.bits=5: quantize.bits: found 5, accepted: 2, 4 or 8"),
         ("quantize.bit=4", "--set quantize.bit=4: quantize.bit: unknown key"),
         ("quantize={scheme: rtn, bits: 3}", "--set quantize={scheme: rtn, bits: 3}: quantize.bits"),
         ("name", "--set name: accepted: KEY=VALUE"),
