@@ -150,7 +150,7 @@ def quantize_stage(settings: QuantizeSettings) -> Stage:
         work,
         settings=settings.model_dump(mode="json"),
         upstream=("fuse", "calibrate") if settings.needs_activations else ("fuse",),
-        libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba"]),
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, *settings.libraries]),
     )
 
 

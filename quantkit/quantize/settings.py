@@ -10,9 +10,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 from quantkit.core.errors import InputError
 from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
+from quantkit.quantize.olive import OliveSettings
+from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.quantize.rtn import RtnSettings
 
-Scheme = RtnSettings | KQuantSettings | GptqSettings
+Scheme = RtnSettings | KQuantSettings | GptqSettings | OliveSettings | OrtDynamicSettings
 QuantizeSettings = Annotated[Scheme, Field(discriminator="scheme")]
 
 _ADAPTER: TypeAdapter[Scheme] = TypeAdapter(QuantizeSettings)

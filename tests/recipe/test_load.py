@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.errors import InputError, SettingError
+from quantkit.quantize.kquant import KQuantSettings
 from quantkit.recipe import load_recipe, located
 
 GOOD = """schema: 1
@@ -43,7 +44,7 @@ def _problems(path: Path, *overrides: str) -> list[str]:
 def test_a_good_recipe(write) -> None:
     recipe = load_recipe(write(GOOD))
     assert recipe.model.chunk_ms == 160
-    assert recipe.quantize is not None
+    assert isinstance(recipe.quantize, KQuantSettings)
     assert recipe.quantize.rules[0].bits == 8
     assert recipe.calibrate is None
 
@@ -200,7 +201,7 @@ def test_overrides(write) -> None:
         ["model.chunk_ms=560", "quantize.rules.0.bits=4", "calibrate.manifest=c.jsonl", "name=b"],
     )
     assert recipe.model.chunk_ms == 560
-    assert recipe.quantize is not None
+    assert isinstance(recipe.quantize, KQuantSettings)
     assert recipe.quantize.rules[0].bits == 4
     assert recipe.calibrate is not None
     assert recipe.name == "b"
