@@ -11,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from quantkit.core.names import kind_and_layer
+
 
 class PlanRow(Protocol):
     """A stage of a plan."""
@@ -51,6 +53,63 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
         table.add_row("WER PyTorch", f"{wer['reference']:.2%}")
         table.add_row("WER artifact", f"{wer['candidate']:.2%}")
     return table
+
+
+def sensitivity_table(report: Mapping[str, Any]) -> Table:
+    """Mean KL and stored bytes of each tensor at each width, the most sensitive tensor first."""
+    title = (
+        f"mean KL in nats and kB with one tensor quantized by {report['scheme']['scheme']}, "
+        f"{report['utterances']} utterances, {report['decisions']} decisions"
+    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("tensor", overflow="fold")
+    tensors = sorted(report["tensors"], key=_worst, reverse=True)
+    for choice in tensors[0]["choices"] if tensors else []:
+        table.add_column(_width(choice), justify="right", no_wrap=True)
+    for tensor in tensors:
+        cells = [
+            f"{choice['kl_mean']:.1e}\n{choice['bytes'] / 1e3:.0f} kB"
+            for choice in tensor["choices"]
+        ]
+        table.add_row(tensor["name"], *cells)
+    return table
+
+
+def allocation_table(report: Mapping[str, Any]) -> Table:
+    """Which layers of each kind of tensor take which width, under the size that this makes."""
+    title = (
+        f"{report['bytes'] / 1e6:.3f} of {report['budget_bytes'] / 1e6:.3f} MB, "
+        f"{report['bits_per_weight']:.3f} bits per weight; sum of KL {report['kl_sum']:.2g}, "
+        f"at most {report['gap']:.1%} above the least possible"
+    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("tensor", overflow="fold")
+    widths = sorted({(one["bits"], one["block_size"]) for one in report["tensors"]}, key=_stored)
+    kinds: dict[str, dict[tuple[int, int], list[str]]] = {}
+    for one in report["tensors"]:
+        kind, layer = kind_and_layer(one["name"])
+        cells = kinds.setdefault(kind, {})
+        word = "x" if layer is None else str(layer)
+        cells.setdefault((one["bits"], one["block_size"]), []).append(word)
+    for bits, block_size in widths:
+        table.add_column(_width({"bits": bits, "block_size": block_size}))
+    for kind, cells in kinds.items():
+        table.add_row(kind, *(" ".join(cells.get(width, [])) for width in widths))
+    return table
+
+
+def _worst(tensor: Mapping[str, Any]) -> float:
+    return max(float(choice["kl_mean"]) for choice in tensor["choices"])
+
+
+def _stored(width: tuple[int, int]) -> float:
+    """What grows with the bytes that a weight takes at a width."""
+    bits, block_size = width
+    return bits + 32 / block_size
+
+
+def _width(choice: Mapping[str, Any]) -> str:
+    return f"{choice['bits']} bit/{choice['block_size']}"
 
 
 def size_line(manifest: Mapping[str, Any]) -> str:

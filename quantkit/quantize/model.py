@@ -12,8 +12,10 @@ from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
-from quantkit.quantize.matrices import WeightMatrix, find_matrices
-from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
+from quantkit.quantize.budget import ALLOCATION
+from quantkit.quantize.matrices import find_matrices
+from quantkit.quantize.mixed import MixedSettings, resolve
+from quantkit.quantize.moments import Moments, load_moments
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
@@ -22,9 +24,10 @@ from quantkit.quantize.tensors import GraphReport, quantize_matrices
 def quantize_model(
     model: Path,
     calibration: Path | None,
-    settings: SchemeSettings,
+    settings: SchemeSettings | MixedSettings,
     out: Path,
     progress: Progress,
+    sensitivity: Path | None = None,
 ) -> None:
     """Write the quantized graphs, the model's other files and quantize.json into `out`.
 
@@ -34,15 +37,21 @@ def quantize_model(
         settings: scheme, widths, exclusions and rules.
         out: existing directory.
         progress: told about each matrix.
+        sensitivity: the sensitivity stage's directory, for a budget; what it was spent on goes
+            into allocation.json.
 
     Raises:
-        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, or
-            the scheme needs activation statistics that are not there.
+        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, a
+            budget is too small, or the scheme needs statistics that are not there.
     """
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
     graphs = {name: load_model(path) for name, path in paths.items()}
+    if isinstance(settings, MixedSettings):
+        settings, allocation = resolve(settings, graphs, sensitivity)
+        if allocation is not None:
+            write_json(out / ALLOCATION, allocation)
     reports = quantize_graphs(graphs, _load(calibration, settings), settings, progress)
     for name, graph in graphs.items():
         save_model(graph, out / f"{name}.onnx")
@@ -77,21 +86,11 @@ def quantize_graphs(
     reports = {}
     for graph, found in matrices.items():
         choices = [
-            (matrix, choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice)
+            (matrix, choice)
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         ]
-
-        def inputs(matrix: WeightMatrix, graph: str = graph) -> InputMoments | None:
-            if moments is None:
-                return None
-            if matrix.use == "lookup":
-                return InputMoments.uniform(matrix.shape[0])
-            name, rows = f"{graph}/{matrix.name}", matrix.shape[0]
-            return moments_of(moments, name, rows, hessian=settings.needs_hessians)
-
-        what = f"quantize {graph}"
-        reports[graph] = quantize_matrices(graphs[graph], choices, inputs, progress, what)
+        reports[graph] = quantize_matrices(graphs[graph], graph, choices, moments, progress)
     return reports
 
 

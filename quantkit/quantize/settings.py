@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.kquant import KQuantSettings
-from quantkit.quantize.rtn import RtnSettings
+from quantkit.quantize.algorithms import Algorithm, AlgorithmSettings
+from quantkit.quantize.mixed import MixedSettings
 
-QuantizeSettings = Annotated[RtnSettings | KQuantSettings, Field(discriminator="scheme")]
+QuantizeSettings = Annotated[Algorithm | MixedSettings, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[RtnSettings | KQuantSettings] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[Algorithm] = TypeAdapter(AlgorithmSettings)
 
 
-def parse_settings(values: Mapping[str, Any]) -> RtnSettings | KQuantSettings:
-    """Read settings from plain values, as the command line has them.
+def parse_settings(values: Mapping[str, Any]) -> Algorithm:
+    """Read the settings of one algorithm from plain values, as the command line has them.
 
     Raises:
         InputError: a key is unknown or a value is not accepted; one line per problem.

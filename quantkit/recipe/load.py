@@ -125,11 +125,18 @@ def _keys(data: Any) -> Iterable[Any]:
 
 def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:
     """Keys that are right alone and wrong together."""
+    mixed = recipe.quantize is not None and recipe.quantize.scheme == "mixed"
     if recipe.needs_calibration() and recipe.calibrate is None:
         yield (
-            ("quantize", "importance"),
+            ("quantize", *(["base"] if mixed else []), "importance"),
             "found 'activation' without the speech it needs; add calibrate: {manifest: FILE}, or "
             "use 'weight' or 'none'",
+        )
+    if recipe.needs_sensitivity() and recipe.calibrate is None:
+        yield (
+            ("quantize", "widths", "by"),
+            "found 'budget' without the speech that damage is measured on; add calibrate: "
+            "{manifest: FILE}, or use 'published' or 'rules'",
         )
     if not recipe.verify.gates.model_dump(exclude_none=True):
         keys = ", ".join(type(recipe.verify.gates).model_fields)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
 
@@ -39,6 +40,14 @@ class CalibrateSettings(Strict):
     manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
 
 
+class SensitivitySettings(Strict):
+    """How the damage of each tensor is measured; the speech is that of `calibrate`."""
+
+    utterances: int | None = Field(
+        None, gt=0, description="how many, spread evenly over the speech; absent: all"
+    )
+
+
 class Gates(Strict):
     """What the artifact has to reach against PyTorch; at least one."""
 
@@ -68,6 +77,7 @@ class Recipe(Strict):
     model: ModelSettings
     calibrate: CalibrateSettings | None = None
     quantize: QuantizeSettings | None = Field(None, description="absent: fp32")
+    sensitivity: SensitivitySettings | None = None
     verify: VerifySettings
 
     def canonical(self) -> dict[str, Any]:
@@ -77,3 +87,7 @@ class Recipe(Strict):
     def needs_calibration(self) -> bool:
         """Whether the quantizer weighs errors by measured activations."""
         return self.quantize is not None and self.quantize.needs_activations
+
+    def needs_sensitivity(self) -> bool:
+        """Whether widths are chosen by measured damage."""
+        return isinstance(self.quantize, MixedSettings) and self.quantize.needs_sensitivity
