@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.algorithms import Algorithm, AlgorithmSettings
-from quantkit.quantize.budget import AllocationReport, allocate_widths
+from quantkit.quantize.budget import AllocatedTensor, AllocationReport, allocate_widths
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import load_sensitivity
 from quantkit.quantize.options import Rule
@@ -105,14 +105,11 @@ def resolve(
                 )
             measured = load_sensitivity(sensitivity)
             allocation = allocate_widths(widths, inventory, names, measured)
-            rules = tuple(
-                Rule.model_validate(
-                    {
-                        "match": glob.escape(tensor["name"]),
-                        "bits": tensor["bits"],
-                        "block_size": tensor["block_size"],
-                    }
-                )
-                for tensor in allocation["tensors"]
-            )
+            rules = tuple(exactly(tensor) for tensor in allocation["tensors"])
     return Resolved(settings.base.model_copy(update={"rules": rules}), allocation)
+
+
+def exactly(tensor: AllocatedTensor) -> Rule:
+    """The rule that gives this tensor, and no other, its width."""
+    width = {"bits": tensor["bits"], "block_size": tensor["block_size"]}
+    return Rule.model_validate({"match": glob.escape(tensor["name"]), **width})

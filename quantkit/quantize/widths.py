@@ -84,7 +84,13 @@ class RuleWidths(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: Literal["rules"] = "rules"
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: tuple[Rule, ...]
+
+    @model_validator(mode="after")
+    def _has_rules(self) -> Self:
+        if not self.rules:
+            raise ValueError("found no rule, accepted: at least one")
+        return self
 
 
 class BudgetWidths(BaseModel):
@@ -99,14 +105,14 @@ class BudgetWidths(BaseModel):
     by: Literal["budget"] = "budget"
     bits_per_weight: float | None = Field(None, gt=0, description="8 x bytes / parameters")
     megabytes: float | None = Field(None, gt=0, description="10^6 bytes")
-    choices: tuple[Width, ...] = Field(CHOICES, min_length=1)
+    choices: tuple[Width, ...] = CHOICES
 
     @model_validator(mode="after")
     def _is_one_budget(self) -> Self:
         if (self.bits_per_weight is None) == (self.megabytes is None):
             raise ValueError("accepted: exactly one of bits_per_weight and megabytes")
-        if len(set(self.choices)) < len(self.choices):
-            raise ValueError("choices: a width is named twice")
+        if not self.choices or len(set(self.choices)) < len(self.choices):
+            raise ValueError("choices: accepted: one or more different widths")
         return self
 
     @property

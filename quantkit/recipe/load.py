@@ -105,10 +105,10 @@ def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) 
 def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
     """The key path of a problem and the value there, without the tags of unions in between."""
     path: list[str | int] = []
-    for part in problem["loc"]:
+    for depth, part in enumerate(problem["loc"], start=1):
         if part in (range(len(data)) if isinstance(data, list) else _keys(data)):
             data = data[part]
-        elif problem["type"] == "missing" and part == problem["loc"][-1]:
+        elif problem["type"] == "missing" and depth == len(problem["loc"]):
             data = None
         else:
             continue

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
 from quantkit.core.speech import Utterance
@@ -43,18 +42,13 @@ def hear(model: Path, speech: Sequence[Utterance], progress: Progress) -> list[H
     """Stream speech through the float32 graphs of a model directory.
 
     Raises:
-        InputError: the model or a recording cannot be used, or there is no decision in all of it.
+        InputError: the model or a recording cannot be used.
     """
     transcriber = Transcriber.load(model, threads=1)
-    heard = [
+    return [
         _hear(transcriber, utterance.audio)
         for utterance in progress.track(speech, len(speech), "float32")
     ]
-    # Recordings shorter than a chunk's first frame have none.
-    heard = [one for one in heard if len(one.encoded)]
-    if not heard:
-        raise InputError("the recordings are too short for a single encoder frame")
-    return heard
 
 
 def facts(heard: Sequence[Heard]) -> dict[str, Any]:
@@ -69,8 +63,7 @@ def facts(heard: Sequence[Heard]) -> dict[str, Any]:
 def _hear(transcriber: Transcriber, audio: Path) -> Heard:
     samples = read_audio(audio, transcriber.settings.sample_rate)
     found = candidate.run(transcriber, samples)
-    empty = np.zeros((0, transcriber.settings.encoder.dim), np.float32)
-    encoded = np.concatenate([empty, *found.chunks])
+    encoded = np.concatenate(found.chunks)
     tokens, frames = [token.id for token in found.tokens], [token.frame for token in found.tokens]
     return Heard(
         windows=candidate.windows(transcriber.settings, samples),
