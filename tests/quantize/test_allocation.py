@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -52,7 +52,7 @@ def test_more_room_never_does_more_damage() -> None:
     sizes = [[10, 20, 40], [100, 190, 370], [8, 15, 29]]
     damages = [[0.5, 0.2, 0.01], [0.3, 0.1, 0.02], [0.9, 0.7, 0.0]]
     found = [allocate(sizes, damages, budget) for budget in range(118, 450, 7)]
-    assert all(a.damage >= b.damage for a, b in zip(found, found[1:], strict=False))
+    assert all(a.damage >= b.damage for a, b in pairwise(found))
     assert found[0].chosen == (0, 0, 0)
     assert found[-1].chosen == (2, 2, 2)
 
