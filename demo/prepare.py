@@ -6,6 +6,8 @@ goes on where it stopped.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import multiprocessing
 import os
@@ -14,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,11 @@ def main() -> None:
     write_evaluation_set(cache / "eval/asterisk", prompts)
     write_evaluation_set(cache / "eval/game", game_held_out)
     write_evaluation_set(cache / "eval/synthetic", spoken_held_out)
-    write_calibration(config, cache / "eval/asterisk", settings.ROOT / "calibration")
+    calibration = settings.ROOT / "calibration"
+    write_calibration(config, cache / "eval/asterisk", calibration)
+    write_game_calibration(config, game_train, packages, calibration / "game-calibration")
+    write_joined_manifest(calibration, ["asterisk-calibration", "game-calibration"])
+    write_real_set(cache / "eval", calibration / "asterisk-calibration")
 
     texts = [clip.text for clip in (*game_train, *spoken_train)]
     train_tokenizer(texts, config["tokenizer"]["pieces"], cache / "tokenizer")
@@ -111,7 +118,7 @@ def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None
 
 def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> None:
     """Copy two disjoint choices of prompts into the repository, for parity and for calibration."""
-    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    rows = read_rows(source)
     rows = [row for row in rows if 2.0 <= row["duration_s"] <= 8.0]
     random.Random(config["seed"]).shuffle(rows)
     first = config["calibration"]["parity"]
@@ -124,6 +131,74 @@ def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> Non
             shutil.copyfile(source / row["audio"], target / row["audio"])
             lines.append(json.dumps(row) + "\n")
         (target / "manifest.jsonl").write_text("".join(lines))
+
+
+def write_game_calibration(
+    config: dict[str, Any], clips: list[Clip], packages: Path, folder: Path
+) -> None:
+    """Copy game lines for calibration, one of each character in turn, with the game's readme.
+
+    Lines of cutscenes are left out: nobody knows whose they are.
+    """
+    order = random.Random(config["seed"])
+    by_character: dict[str, list[tuple[Clip, float]]] = {}
+    for clip in order.sample(clips, len(clips)):
+        seconds = soundfile.info(io.BytesIO(clip.content())).duration
+        if ":" not in clip.speaker and len(clip.text.split()) >= 4 and 2.0 <= seconds <= 8.0:
+            by_character.setdefault(clip.speaker, []).append((clip, seconds))
+    chosen: list[tuple[Clip, float]] = []
+    heard = 0.0
+    turns = zip_longest(*(by_character[name] for name in sorted(by_character)))
+    for clip, seconds in filter(None, chain.from_iterable(turns)):
+        if heard >= config["calibration"]["game_seconds"]:
+            break
+        chosen.append((clip, seconds))
+        heard += seconds
+    folder.mkdir(parents=True, exist_ok=True)
+    readme = packages / "flight-of-the-amazon-queen/usr/share/doc/flight-of-the-amazon-queen"
+    (folder / "readme.txt").write_bytes(gzip.decompress((readme / "readme.txt.gz").read_bytes()))
+    lines = []
+    for clip, seconds in sorted(chosen, key=lambda line: line[0].name):
+        name = f"{clip.name}.mp3"
+        (folder / name).write_bytes(clip.content())
+        row = {
+            "audio": name,
+            "duration_s": round(seconds, 3),
+            "text": clip.text,
+            "speaker": clip.speaker,
+        }
+        lines.append(json.dumps(row) + "\n")
+    (folder / "manifest.jsonl").write_text("".join(lines))
+
+
+def write_joined_manifest(folder: Path, names: list[str]) -> None:
+    """Write one manifest over several sets."""
+    rows = [
+        row | {"audio": f"{name}/{row['audio']}"}
+        for name in names
+        for row in read_rows(folder / name)
+    ]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (folder / "manifest.jsonl").write_text("".join(lines))
+
+
+def write_real_set(folder: Path, calibration: Path) -> None:
+    """One manifest of all real speech to evaluate on, without what is calibrated on."""
+    used = {row["audio"] for row in read_rows(calibration)}
+    rows = [
+        row | {"audio": f"../{name}/{row['audio']}"}
+        for name in ("asterisk", "game")
+        for row in read_rows(folder / name)
+        if row["audio"] not in used
+    ]
+    (folder / "real").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "real/manifest.jsonl").write_text(text)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's manifest."""
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 Job = tuple[Path, list[Clip | Spoken]]

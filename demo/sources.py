@@ -37,10 +37,14 @@ class Clip:
         """Samples at 16 kHz in [-1, 1]."""
         if self.path.suffix == ".g722":
             return _decode_g722(self.path)
+        samples, rate = soundfile.read(io.BytesIO(self.content()), dtype="float32")
+        return soxr.resample(samples, rate, RATE)
+
+    def content(self) -> bytes:
+        """The bytes of a game line, an MP3 file."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
-            samples, rate = soundfile.read(io.BytesIO(file.read(self.size)), dtype="float32")
-        return soxr.resample(samples, rate, RATE)
+            return file.read(self.size)
 
 
 def fetch(config: dict[str, Any], folder: Path) -> Path:

@@ -19,6 +19,7 @@ from quantkit.terminal import (
     Partial,
     allocation_table,
     bench_tables,
+    calibration_table,
     messages,
     parity_table,
     plan_line,
@@ -29,7 +30,7 @@ from quantkit.terminal import (
 #: Importable names of the optional extras, for the message when one is missing.
 _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
-    "sentencepiece kaldialign scipy psutil whisper_normalizer",
+    "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets",
     "hub": "huggingface_hub",
 }
@@ -73,7 +74,9 @@ def build(
     target = out or Path("artifacts") / loaded.name
     shelf = pipeline.Store(store)
     if plan:
-        for row in pipeline.plan_build(loaded, target, shelf, force=force):
+        with located(recipe, set_):
+            rows = pipeline.plan_build(loaded, target, shelf, force=force)
+        for row in rows:
             print(plan_line(row))
         return
     with located(recipe, set_):
@@ -82,6 +85,40 @@ def build(
         _show(allocation_table(built.allocation))
     print(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
+
+
+@app.command
+def calibrate(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    store: Path = STORE,
+    hessians: Annotated[bool, Parameter(negative="")] = False,
+    out: Path | None = None,
+) -> None:
+    """Measure on a recipe's speech what its weights are multiplied with.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as calibrate.folder=speech; may be repeated.
+        store: where results of stages are kept and found again.
+        hessians: measure all second moments of each input too, also if the scheme needs none.
+        out: also copy the statistics there, for `quantkit quantize --calibration`.
+    """
+    from quantkit import pipeline
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+
+    loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
+    with located(recipe, set_):
+        calibrated = pipeline.calibrate_recipe(
+            loaded, shelf, progress_on(messages()), hessians=hessians
+        )
+    if out is not None:
+        pipeline.copy_statistics(calibrated, out)
+    _show(calibration_table(calibrated.report))
+    print(f"statistics in {out or calibrated.directory}")
 
 
 @app.command

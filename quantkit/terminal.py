@@ -52,6 +52,22 @@ def parity_table(parity: Mapping[str, Any]) -> Table:
     if wer:
         table.add_row("WER PyTorch", f"{wer['reference']:.2%}")
         table.add_row("WER artifact", f"{wer['candidate']:.2%}")
+        bounds = f"{wer['difference_low']:+.2%} to {wer['difference_high']:+.2%}"
+        table.add_row("  difference, 95 % interval", f"{wer['difference']:+.2%}, {bounds}")
+    return table
+
+
+def calibration_table(report: Mapping[str, Any]) -> Table:
+    """What was measured in each graph, and how many rows its least used input met."""
+    minutes, seconds = divmod(round(report["seconds"]), 60)
+    title = f"{report['recordings']} recordings, {minutes}:{seconds:02d} minutes of speech"
+    table = Table(title=title, title_justify="left")
+    table.add_column("graph")
+    for head in ("matrices", "distinct inputs", "largest input", "rows seen"):
+        table.add_column(head, justify="right")
+    for name, graph in report["graphs"].items():
+        keys = ("matrices", "inputs", "largest_input", "rows")
+        table.add_row(name, *(f"{graph[key]:,}" for key in keys))
     return table
 
 

@@ -39,12 +39,20 @@ BABBLE_S, PAUSE_SHARE = 8, 0.2
 TOKEN_SHARE = 0.25
 # Trained LSTMs answer to their input far more than PyTorch's initial ones.
 LSTM_GAIN = 8.0
+# Degrees of freedom of heavy-tailed weights: an excess kurtosis of 6.
+TAIL_FREEDOM = 5.0
+# Deviation of the logarithm of their norms' gains: channels differ as the trained demo model's do.
+GAIN_SPREAD = 0.22
 # The blank's bias is searched for in -BLANK_RANGE..BLANK_RANGE.
 BLANK_RANGE, BISECTIONS = 64.0, 12
 
 
 def build_model(
-    shape: ModelShape, seed: int = 0, overrides: Mapping[str, Any] | None = None
+    shape: ModelShape,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    heavy_tails: bool = False,
 ) -> EncDecRNNTBPEModel:
     """A model of the shape with random weights, on the CPU, frozen and in evaluation mode.
 
@@ -52,6 +60,9 @@ def build_model(
         shape: the sizes.
         seed: of the weights; the tokenizer depends on the number of pieces only.
         overrides: values put over NeMo's configuration by dotted key, as `encoder.xscaling`.
+        heavy_tails: draw matrices from Student's t with TAIL_FREEDOM degrees of freedom instead of
+            a uniform distribution, and let channels differ in size, so that weights and activations
+            have outliers.
     """
     config = OmegaConf.create(nemo_config(shape))
     for key, value in (overrides or {}).items():
@@ -69,7 +80,7 @@ def build_model(
         model = kind(cfg=config)
         model.eval()
         model.freeze()
-        _enliven(model)
+        _enliven(model, heavy_tails=heavy_tails)
     return model
 
 
@@ -105,7 +116,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _enliven(model: EncDecRNNTBPEModel) -> None:
+def _enliven(model: EncDecRNNTBPEModel, *, heavy_tails: bool) -> None:
     """Change PyTorch's initial weights so that no mistake downstream can hide in them."""
     for name, parameter in model.named_parameters():
         if "pos_bias" in name:
@@ -114,12 +125,16 @@ def _enliven(model: EncDecRNNTBPEModel) -> None:
         if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
             module.weight.normal_(1.0, 0.1)
             module.bias.normal_(0.0, 0.1)
+            if heavy_tails:
+                module.weight.log_normal_(0.0, GAIN_SPREAD)
         if isinstance(module, nn.BatchNorm1d):
             module.running_mean.normal_(0.0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
         if isinstance(module, nn.Linear | nn.Conv1d):
             # PyTorch draws weights that shrink a signal by sqrt(3) at every layer.
             module.weight.mul_(3**0.5)
+            if heavy_tails:
+                _draw_heavy_tailed(module.weight)
     for name, parameter in model.decoder.prediction["dec_rnn"].lstm.named_parameters():
         if name.startswith("weight"):
             parameter.mul_(LSTM_GAIN)
@@ -127,6 +142,13 @@ def _enliven(model: EncDecRNNTBPEModel) -> None:
     mel, lengths = model.preprocessor(input_signal=audio, length=torch.tensor([audio.shape[1]]))
     _scale_stem(model.encoder.pre_encode, mel.transpose(1, 2), lengths)
     _balance_joint(model, *model.encoder(audio_signal=mel, length=lengths))
+
+
+def _draw_heavy_tailed(weight: Tensor) -> None:
+    """Draw a weight anew from Student's t, its deviation as it was."""
+    deviation = weight.std()
+    drawn = torch.distributions.StudentT(TAIL_FREEDOM).sample(weight.shape)
+    weight.copy_(drawn * (deviation / (TAIL_FREEDOM / (TAIL_FREEDOM - 2)) ** 0.5))
 
 
 def _babble() -> Tensor:
@@ -198,9 +220,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="quantkit.bench.random_model", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the .nemo file to write")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heavy-tails", action="store_true", help="weights of Student's t")
     parser.add_argument("--size", choices=SHAPES, default="nemotron")
     given = parser.parse_args(arguments)
-    model = build_model(SHAPES[given.size], given.seed)
+    model = build_model(SHAPES[given.size], given.seed, heavy_tails=given.heavy_tails)
     save_model(model, given.out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     sys.stdout.write(

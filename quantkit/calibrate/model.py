@@ -1,52 +1,139 @@
-"""The calibrate stage: how large the inputs of every weight matrix are on real speech."""
+"""The calibrate stage: second moments of what every weight matrix is multiplied with in use."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantkit.calibrate.speech import ObservedModel
+from quantkit.calibrate.sums import MomentSums
 from quantkit.core.errors import InputError
+from quantkit.core.files import complete_directory, leftovers, write_json
 from quantkit.core.progress import Progress
-from quantkit.core.speech import read_manifest
+from quantkit.quantize.moments import HESSIANS, MOMENTS
+
+REPORT = "calibration.json"
+#: Bytes of rows that wait to be added up. Added in larger pieces, Hessians are touched less often.
+WAITING_BYTES = 1 << 30
+#: Seconds of speech after which an interrupted calibration need not begin again.
+SAVE_EVERY_S = 300.0
+_HEARD = "heard.json"
 
 
-def calibrate(model: Path, manifest: Path, out: Path, progress: Progress) -> None:
-    """Write `out`/moments.npz: "graph/tensor" -> mean squared input per row, float32 [K].
+def calibrate(
+    model: Path,
+    recordings: Sequence[Path],
+    out: Path,
+    scratch: Path,
+    progress: Progress,
+    *,
+    hessians: bool,
+) -> None:
+    """Write `out`/moments.npz, calibration.json and, on request, hessians.json and hessians/*.npy.
 
     Every recording streams through the float32 graphs in chunks with caches and is decoded, so the
-    inputs are those of use, first chunks and silence included. Sums are float64 and in the order of
-    the manifest: the same model and speech give the same bytes.
+    inputs are those of use, first chunks and silence included. The same model and recordings give
+    the same bytes, also when the calibration was killed in between and went on from `scratch`.
+
+    At most 1 GiB of rows is in memory, beside the graphs; Hessians are files that are mapped.
 
     Args:
         model: directory with the graphs and streaming.json.
-        manifest: JSON lines that name the recordings.
+        recordings: audio files in the order in which they are heard.
         out: existing directory.
+        scratch: existing directory of this very calibration: what it goes on from, and its Hessians
+            while they grow.
         progress: told about each recording.
+        hessians: whether to measure E[x_j x_k] of every input too.
 
     Raises:
-        InputError: the manifest, a recording or the model cannot be used.
+        InputError: a recording or the model cannot be used, or the Hessians do not fit on the disk.
     """
-    utterances = read_manifest(manifest)
     observed = ObservedModel(model)
-    frames = 0
-    for utterance in progress.track(utterances, len(utterances), "calibrate"):
-        frames += observed.listen(utterance.audio)
+    channels = observed.channels()
+    saved, growing = scratch / "saved", scratch / "sums"
+    for left in [*leftovers(saved), *scratch.glob(growing.name)]:
+        shutil.rmtree(left)
+    if hessians:
+        # The growing matrices, the last saved ones and the next.
+        _require_space(scratch, channels.values(), copies=2 if saved.exists() else 3)
+    sums = MomentSums(growing, channels, hessians=hessians)
+    done, frames = 0, 0
+    if saved.exists():
+        sums.restore(saved)
+        heard = json.loads((saved / _HEARD).read_text(encoding="utf-8"))
+        done, frames = heard["recordings"], heard["frames"]
+    frames_saved = frames
+    save_every = SAVE_EVERY_S / observed.settings.encoder_frame_s
+    left_to_hear = recordings[done:]
+    for recording in progress.track(left_to_hear, len(left_to_hear), "calibrate"):
+        for encoded in observed.listen(recording):
+            frames += encoded
+            if observed.kept_bytes() >= WAITING_BYTES:
+                sums.add(observed.take())
+        done += 1
+        if frames - frames_saved >= save_every:
+            sums.add(observed.take())
+            with complete_directory(saved) as temporary:
+                sums.save(temporary)
+                write_json(temporary / _HEARD, {"recordings": done, "frames": frames})
+            frames_saved = frames
+    sums.add(observed.take())
     if not frames:
-        raise InputError(f"{manifest}: the recordings are too short for a single encoder frame")
-    statistics = {
-        f"{graph}/{name}": mean.astype(np.float32)
-        for graph, session in observed.sessions.items()
-        for name, mean in session.mean_squares().items()
-    }
-    _write(out / "moments.npz", statistics)
+        raise InputError(
+            f"{recordings[0]}: found no recording, among {len(recordings)}, that is long enough "
+            "for a single encoder frame"
+        )
+    _write(observed, sums, out, hessians=hessians)
+    seconds = frames * observed.settings.encoder_frame_s
+    write_json(out / REPORT, _report(observed, sums, len(recordings), seconds))
 
 
-def _write(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
-        temporary = Path(name) / path.name
+def _require_space(scratch: Path, channels: Iterable[int], copies: int) -> None:
+    needed = copies * 4 * sum(size**2 for size in channels)
+    free = shutil.disk_usage(scratch).free
+    if free < needed:
+        raise InputError(
+            f"{scratch}: the Hessians need {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are "
+            "free; free some, or choose another disk by --store"
+        )
+
+
+def _write(observed: ObservedModel, sums: MomentSums, out: Path, *, hessians: bool) -> None:
+    matrices = observed.matrices()
+    moments = {name: sums.mean_squares(given) for name, given in matrices.items()}
+    with TemporaryDirectory(dir=out, prefix=f".{MOMENTS}.") as name:
+        temporary = Path(name) / MOMENTS
+        arrays = {name: mean.astype(np.float32) for name, mean in moments.items()}
         np.savez(temporary, allow_pickle=False, **arrays)
-        temporary.replace(path)
+        temporary.replace(out / MOMENTS)
+    if not hessians:
+        return
+    folder = out / "hessians"
+    folder.mkdir()
+    for given in sorted(set(matrices.values())):
+        sums.move_hessian(given, folder / f"{given}.npy")
+    write_json(out / HESSIANS, {name: f"hessians/{given}.npy" for name, given in matrices.items()})
+
+
+def _report(
+    observed: ObservedModel, sums: MomentSums, recordings: int, seconds: float
+) -> dict[str, Any]:
+    """Per graph: matrices, distinct inputs, their largest size, and rows of the least used one."""
+    graphs = {}
+    for graph, session in observed.sessions.items():
+        sizes = [given.channels for given in session.inputs]
+        rows = [count for name, count in sums.rows.items() if name.startswith(f"{graph}-")]
+        graphs[graph] = {
+            "matrices": sum(len(given.matrices) for given in session.inputs),
+            "inputs": len(session.inputs),
+            "largest_input": max(sizes, default=0),
+            "rows": min(rows, default=0),
+        }
+    return {"recordings": recordings, "seconds": round(seconds, 3), "graphs": graphs}

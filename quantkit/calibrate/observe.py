@@ -1,4 +1,4 @@
-"""Graphs that also report the mean square of what goes into their weight matrices."""
+"""Graphs that also give out what goes into their weight matrices."""
 
 from __future__ import annotations
 
@@ -14,82 +14,76 @@ from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant
 from quantkit.graph.files import load_model
-from quantkit.quantize.matrices import WeightMatrix, find_matrices
+from quantkit.quantize.matrices import find_matrices
 
 
 @dataclass(frozen=True)
-class Port:
-    """Outputs added for one input of a weight matrix.
+class MatrixInput:
+    """What a group of weight matrices is multiplied with.
 
-    `squares` is float32 [K], the sum over rows of the squared input; `size` the number of elements.
+    Attributes:
+        matrices: names of the matrices.
+        channels: K, the length of a row.
+        outputs: names of the graph's outputs that hold the rows, float32 [R, K] each; several
+            where the matrices are used more than once.
     """
 
-    squares: str
-    size: str
+    matrices: tuple[str, ...]
+    channels: int
+    outputs: tuple[str, ...]
 
 
-def observe(model: ir.Model) -> dict[str, list[Port]]:
-    """Add the outputs of a Port for every input of every quantizable matrix, in place.
+def observe(model: ir.Model) -> list[MatrixInput]:
+    """Add the inputs of all quantizable products to the outputs of a graph, in place.
 
-    Matrices that share an input share its port. Nodes inside subgraphs are not observed.
-
-    Returns:
-        Matrix name -> ports; one for each different input that the matrix is multiplied with.
+    Lookup tables have no input worth measuring. Nodes inside subgraphs are not observed.
     """
-    ports: dict[ir.Value, Port] = {}
-    found: dict[str, list[Port]] = {}
+    outputs: dict[ir.Value, str] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    channels: dict[tuple[str, ...], int] = {}
     for matrix in find_matrices(model):
         if matrix.use == "lookup":
             continue
+        names = []
         for node in matrix.nodes:
             value = node.inputs[0]
             if value is None or node.graph is not model.graph:
                 continue
-            if value not in ports:
-                ports[value] = _add_port(model.graph, value, matrix)
-            found.setdefault(matrix.name, []).append(ports[value])
-    return found
+            if value not in outputs:
+                outputs[value] = _add_rows(model.graph, value, matrix.shape[0])
+            names.append(outputs[value])
+        if names:
+            groups.setdefault(tuple(names), []).append(matrix.name)
+            channels[tuple(names)] = matrix.shape[0]
+    return [
+        MatrixInput(tuple(matrices), channels[names], names) for names, matrices in groups.items()
+    ]
 
 
-def _add_port(graph: ir.Graph, value: ir.Value, matrix: WeightMatrix) -> Port:
-    port = Port(f"{value.name}_squares", f"{value.name}_size")
-    channels = matrix.shape[0]
-    rows = add_constant(graph, _integers([-1, channels], f"{value.name}_rows"))
-    axes = add_constant(graph, _integers([0], f"{value.name}_axes"))
-    flat = ir.node("Reshape", [value, rows], name=f"{value.name}_flat")
-    squares = ir.node(
-        "ReduceSumSquare", [flat.outputs[0], axes], {"keepdims": 0}, name=port.squares
-    )
-    size = ir.node("Size", [value], name=port.size)
-    for node, name, kind, shape in (
-        (squares, port.squares, ir.DataType.FLOAT, [channels]),
-        (size, port.size, ir.DataType.INT64, []),
-    ):
-        output = node.outputs[0]
-        output.name, output.type, output.shape = name, ir.TensorType(kind), ir.Shape(shape)
-        graph.outputs.append(output)
-    graph.extend([flat, squares, size])
-    return port
-
-
-def _integers(values: list[int], name: str) -> ir.TensorProtocol:
-    return ir.tensor(values, ir.DataType.INT64, name=name)
+def _add_rows(graph: ir.Graph, value: ir.Value, channels: int) -> str:
+    """Give a value out as float32 [R, K]; return the name of the output."""
+    shape = ir.tensor([-1, channels], ir.DataType.INT64, name=f"{value.name}_rows_shape")
+    node = ir.node("Reshape", [value, add_constant(graph, shape)], name=f"{value.name}_rows")
+    output = node.outputs[0]
+    output.name, output.type = f"{value.name}_rows", ir.TensorType(ir.DataType.FLOAT)
+    output.shape = ir.Shape([None, channels])
+    graph.outputs.append(output)
+    graph.append(node)
+    return output.name
 
 
 class ObservedSession:
-    """Runs a graph of a model like ONNX Runtime's session, and adds up its matrices' inputs.
+    """Runs a graph like ONNX Runtime's session, and keeps the rows that its matrices met.
 
-    One thread computes, so that the same speech gives the same sums on any number of cores.
+    One thread computes, so that the same speech gives the same rows on any number of cores.
     """
 
     def __init__(self, path: Path) -> None:
         model = load_model(path)
-        self.ports = observe(model)
-        self._distinct = sorted(
-            {port for ports in self.ports.values() for port in ports}, key=lambda port: port.squares
-        )
-        self._sums: dict[Port, NDArray[np.float64]] = {}
-        self._rows: dict[Port, int] = {}
+        self.inputs = observe(model)
+        names = (name for given in self.inputs for name in given.outputs)
+        self._kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
+        self.kept_bytes = 0
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -106,21 +100,18 @@ class ObservedSession:
         return list(self._session.get_inputs())
 
     def run(self, names: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Compute the named outputs and note the statistics of this run."""
-        extra = [name for port in self._distinct for name in (port.squares, port.size)]
-        outputs = self._session.run([*names, *extra], dict(feeds))
-        for index, port in enumerate(self._distinct):
-            squares, size = outputs[len(names) + 2 * index : len(names) + 2 * index + 2]
-            rows = int(size) // squares.size
-            self._sums[port] = self._sums.get(port, 0.0) + squares.astype(np.float64)
-            self._rows[port] = self._rows.get(port, 0) + rows
+        """Compute the named outputs and keep the rows of this run."""
+        outputs = self._session.run([*names, *self._kept], dict(feeds))
+        for kept, rows in zip(self._kept.values(), outputs[len(names) :], strict=True):
+            kept.append(rows)
+            self.kept_bytes += rows.nbytes
         return list(outputs[: len(names)])
 
-    def mean_squares(self) -> dict[str, NDArray[np.float64]]:
-        """Mean squared input of every matrix over all runs so far, float64 [K]."""
-        return {
-            name: np.asarray(
-                sum(self._sums[port] for port in ports) / sum(self._rows[port] for port in ports)
-            )
-            for name, ports in self.ports.items()
-        }
+    def take(self) -> list[list[NDArray[np.float32]]]:
+        """The rows kept since the last call, float32 [R, K] each, in the order of `inputs`."""
+        taken = [
+            [rows for name in given.outputs for rows in self._kept[name]] for given in self.inputs
+        ]
+        self._kept = {name: [] for name in self._kept}
+        self.kept_bytes = 0
+        return taken

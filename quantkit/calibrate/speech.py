@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,11 @@ class ObservedModel:
             self.sessions["predictor"], self.sessions["joint"], self.settings
         )
 
-    def listen(self, audio: Path) -> int:
-        """Stream one recording through encoder and greedy decoder; return its encoder frames.
+    def listen(self, audio: Path) -> Iterator[int]:
+        """Stream one recording through encoder and greedy decoder.
+
+        Yields:
+            The encoder frames of the next second or so of audio, after they were decoded.
 
         Raises:
             InputError: the recording cannot be used.
@@ -43,7 +47,6 @@ class ObservedModel:
         decoder: GreedyDecoder[Prediction] = GreedyDecoder(
             self._transducer, self.settings.max_symbols
         )
-        frames = 0
 
         def decode(chunks: list[Chunk]) -> int:
             encoded = [encoder.step(chunk) for chunk in chunks]
@@ -52,9 +55,41 @@ class ObservedModel:
             return sum(part.shape[1] for part in encoded)
 
         for block in read_blocks(audio, self.settings.sample_rate):
-            frames += decode(windows.push(mel.push(block)))
-        frames += decode(windows.push(mel.flush()))
-        return frames + decode(windows.flush())
+            yield decode(windows.push(mel.push(block)))
+        yield decode(windows.push(mel.flush()) + windows.flush())
+
+    def channels(self) -> dict[str, int]:
+        """Row length of every distinct input of weight matrices, by a name fit for a file."""
+        return {
+            name: given.channels
+            for graph, session in self.sessions.items()
+            for name, given in zip(_names(graph, session), session.inputs, strict=True)
+        }
+
+    def matrices(self) -> dict[str, str]:
+        """The input, as `channels` names it, of every weight matrix "graph/tensor"."""
+        return {
+            f"{graph}/{matrix}": name
+            for graph, session in self.sessions.items()
+            for name, given in zip(_names(graph, session), session.inputs, strict=True)
+            for matrix in given.matrices
+        }
+
+    def kept_bytes(self) -> int:
+        """Bytes of the rows that wait for `take`."""
+        return sum(session.kept_bytes for session in self.sessions.values())
+
+    def take(self) -> dict[str, list[NDArray[np.float32]]]:
+        """The rows that each input met since the last call, in pieces [R, K]."""
+        return {
+            name: rows
+            for graph, session in self.sessions.items()
+            for name, rows in zip(_names(graph, session), session.take(), strict=True)
+        }
+
+
+def _names(graph: str, session: ObservedSession) -> list[str]:
+    return [f"{graph}-{number:03d}" for number in range(len(session.inputs))]
 
 
 class _Encoder:

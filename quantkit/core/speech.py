@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,6 @@ def read_manifest(path: Path) -> list[Utterance]:
     if not found:
         raise InputError(f"{path}: found no utterance, accepted: one JSON object a line")
     return found
-
-
-def spread(utterances: Sequence[Utterance], count: int | None) -> list[Utterance]:
-    """So many of the utterances, at even distances; all where there are not more."""
-    total = len(utterances)
-    if count is None or count >= total:
-        return list(utterances)
-    return [utterances[index * total // count] for index in range(count)]
 
 
 def manifest_digest(path: Path) -> str:

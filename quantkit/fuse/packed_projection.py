@@ -11,8 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantkit.fuse.weights import constant_of, lazy
-from quantkit.graph.constants import add_constant
+from quantkit.graph.constants import add_constant, constant_of, lazy
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.fuse.weights import constant_of, lazy
+from quantkit.graph.constants import constant_of, lazy
 
 CHANNELS_LAST = [0, 2, 1]
 

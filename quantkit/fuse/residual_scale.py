@@ -6,7 +6,8 @@ import math
 
 import onnx_ir as ir
 
-from quantkit.fuse.weights import constant_of, remove_node, replace_constant, scaled
+from quantkit.fuse.weights import remove_node
+from quantkit.graph.constants import constant_of, replace_constant, scaled
 
 
 def fold_residual_scales(model: ir.Model) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from quantkit.fuse.weights import constant_of, remove_node, replace_constant, transposed
+from quantkit.fuse.weights import remove_node, transposed
+from quantkit.graph.constants import constant_of, replace_constant
 
 
 def fold_weight_transposes(model: ir.Model) -> int:

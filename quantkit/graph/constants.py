@@ -1,8 +1,12 @@
-"""Constants of a graph as initializers."""
+"""Constants of a graph, some computed when they are written: big weights pass one at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 
 def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
@@ -15,3 +19,34 @@ def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
     )
     graph.register_initializer(value)
     return value
+
+
+def lazy(
+    name: str, shape: tuple[int, ...], compute: Callable[[], NDArray[np.float32]]
+) -> ir.LazyTensor:
+    """A float32 tensor of a known shape whose values are computed at each access."""
+    return ir.LazyTensor(
+        lambda: ir.tensor(np.ascontiguousarray(compute(), dtype=np.float32), name=name),
+        dtype=ir.DataType.FLOAT,
+        shape=ir.Shape(shape),
+        name=name,
+    )
+
+
+def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """The tensor behind an initializer, or None for anything computed or fed."""
+    if value is None or not value.is_initializer() or value.is_graph_input():
+        return None
+    return value.const_value
+
+
+def scaled(tensor: ir.TensorProtocol, factor: float | NDArray[np.float32]) -> ir.LazyTensor:
+    """A lazily multiplied tensor under the same name; a factor may be any that broadcasts."""
+    shape = tuple(tensor.shape.numpy())
+    return lazy(str(tensor.name), shape, lambda: tensor.numpy() * np.asarray(factor, np.float32))
+
+
+def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
+    """Give an initializer new content; its name stays."""
+    value.const_value = tensor
+    value.shape = ir.Shape(tensor.shape.numpy())

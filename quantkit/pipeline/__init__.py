@@ -1,6 +1,7 @@
 """Stages, the content-addressed store, plans, gates: a recipe becomes an artifact."""
 
 from quantkit.pipeline.builder import Built, build, plan_build
+from quantkit.pipeline.calibration import Calibrated, calibrate_recipe, copy_statistics
 from quantkit.pipeline.engine import Row
 from quantkit.pipeline.gates import GateResult
 from quantkit.pipeline.proof import Proof, verify_artifact
@@ -9,12 +10,15 @@ from quantkit.pipeline.store import Store
 
 __all__ = [
     "Built",
+    "Calibrated",
     "GateResult",
     "Measured",
     "Proof",
     "Row",
     "Store",
     "build",
+    "calibrate_recipe",
+    "copy_statistics",
     "measure_recipe",
     "plan_build",
     "verify_artifact",

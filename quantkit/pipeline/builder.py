@@ -24,6 +24,7 @@ from quantkit.pipeline.engine import Row, Stage, keys, plan, run
 from quantkit.pipeline.gates import GateResult, evaluate
 from quantkit.pipeline.key import StageKey, code_digest, differences
 from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.speech import check_speech
 from quantkit.pipeline.store import Entry, Store
 from quantkit.quantize.budget import ALLOCATION
 from quantkit.recipe import Recipe, parse_source
@@ -96,6 +97,8 @@ def _check(recipe: Recipe, out: Path) -> None:
             f"{recipe.verify.manifest}: no utterance has a text, which the gate wer_difference of "
             f"recipe {recipe.name!r} needs; add texts or remove the gate"
         )
+    if recipe.needs_calibration() or recipe.needs_sensitivity():
+        check_speech(recipe)
 
 
 def _bundle_key(recipe: Recipe, stages: list[Stage]) -> StageKey:

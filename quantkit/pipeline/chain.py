@@ -5,16 +5,15 @@ The rooms are imported when a stage runs, so that a plan does not wait for torch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from quantkit.calibrate import CalibrateSettings
 from quantkit.core.errors import InputError
-from quantkit.core.progress import Progress
-from quantkit.core.speech import manifest_digest, read_manifest, spread
+from quantkit.core.speech import manifest_digest
 from quantkit.pipeline.checkpoint import Checkpoint
-from quantkit.pipeline.engine import Stage, Work
+from quantkit.pipeline.engine import Stage, Workspace
 from quantkit.pipeline.key import code_digest, library_versions
+from quantkit.pipeline.speech import heard, speech_inputs, speech_stages
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.widths import CHOICES
@@ -32,79 +31,141 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
         InputError: a speech manifest is wrong.
         MissingExtraError: a library of the `build` extra is not installed.
     """
-    stages = [
-        Stage(
-            "export",
-            _version(1, "export", "graph", "stream"),
-            _export(checkpoint.path, recipe.model.chunk_ms),
-            settings={"chunk_ms": recipe.model.chunk_ms},
-            files={"checkpoint": checkpoint.sha256},
-            libraries=library_versions([*_NEMO, *_GRAPHS]),
-        ),
-        Stage(
-            "fuse",
-            _version(1, "fuse", "graph"),
-            _fuse,
-            upstream=("export",),
-            libraries=library_versions([*_GRAPHS, *_NUMBERS]),
-        ),
-    ]
-    if recipe.calibrate is not None and recipe.needs_calibration():
-        stages.append(_calibrate_stage(Path(recipe.calibrate.manifest)))
     if recipe.needs_sensitivity():
-        stages.append(sensitivity_stage(recipe))
+        stages = sensitivity_chain(recipe, checkpoint)
+    elif recipe.needs_calibration():
+        stages = calibration_chain(recipe, checkpoint, hessians=recipe.needs_hessians())
+    else:
+        stages = [export_stage(checkpoint, recipe.model.chunk_ms), fuse_stage()]
     if recipe.quantize is not None:
-        inputs = (
-            "fuse",
-            *(["calibrate"] if recipe.needs_calibration() else []),
-            *(["sensitivity"] if recipe.needs_sensitivity() else []),
-        )
-        stages.append(
-            Stage(
-                "quantize",
-                _version(1, "quantize", "graph"),
-                _quantize(recipe.quantize),
-                settings=recipe.quantize.model_dump(mode="json"),
-                upstream=inputs,
-                libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba", "scipy"]),
-            )
-        )
+        stages.append(quantize_stage(recipe.quantize))
     speech = Path(recipe.verify.manifest)
-    model = model_stage(recipe)
     return [
         *stages,
         reference_stage(checkpoint, recipe.model.chunk_ms, speech),
-        Stage(
-            "verify",
-            _version(1, "verify", "stream"),
-            _verify(model, speech),
-            upstream=(model, "reference"),
-            files={"speech": manifest_digest(speech)},
-            libraries=library_versions([*_NUMBERS, "kaldialign", "whisper-normalizer"]),
-        ),
+        verify_stage(model_stage(recipe), speech),
+    ]
+
+
+def calibration_chain(recipe: Recipe, checkpoint: Checkpoint, *, hessians: bool) -> list[Stage]:
+    """Export, fuse and calibrate, after fetching speech where it comes from a data set.
+
+    Raises:
+        InputError: the recipe names no speech, or what it names is missing or wrong.
+        MissingExtraError: a library of an extra is not installed.
+    """
+    if recipe.calibrate is None:
+        raise InputError(
+            f"recipe {recipe.name!r} names no speech to calibrate on, accepted: calibrate: with "
+            "manifest, folder or dataset; for example --set calibrate.manifest=FILE"
+        )
+    return [
+        *speech_stages(recipe),
+        export_stage(checkpoint, recipe.model.chunk_ms),
+        fuse_stage(),
+        calibrate_stage(recipe.calibrate, hessians=hessians),
     ]
 
 
 def sensitivity_chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
-    """What the damage of each tensor depends on, and its measurement.
+    """Export, fuse, calibrate where the scheme needs it, and the damage of each tensor.
 
     Raises:
-        InputError: the recipe quantizes nothing or names no speech, or a manifest is wrong.
-        MissingExtraError: a library of the `build` extra is not installed.
+        InputError: the recipe quantizes nothing or names no speech, or what it names is missing or
+            wrong.
+        MissingExtraError: a library of an extra is not installed.
     """
-    before = {"export", "fuse", "calibrate"}
-    stages = [stage for stage in chain(recipe, checkpoint) if stage.name in before]
+    stages = (
+        calibration_chain(recipe, checkpoint, hessians=recipe.needs_hessians())
+        if recipe.needs_calibration()
+        else [
+            *speech_stages(recipe),
+            export_stage(checkpoint, recipe.model.chunk_ms),
+            fuse_stage(),
+        ]
+    )
     return [*stages, sensitivity_stage(recipe)]
 
 
-def sensitivity_stage(recipe: Recipe) -> Stage:
-    """The damage of each tensor at each width on the calibration speech.
+def model_stage(recipe: Recipe) -> str:
+    """The stage whose graphs go into the artifact."""
+    return "fuse" if recipe.quantize is None else "quantize"
+
+
+def export_stage(checkpoint: Checkpoint, chunk_ms: int) -> Stage:
+    """The graphs of a checkpoint for one chunk length."""
+
+    def work(space: Workspace) -> None:
+        from quantkit.export import export_checkpoint
+
+        export_checkpoint(checkpoint.path, chunk_ms, space.out, space.progress)
+
+    return Stage(
+        "export",
+        stage_version(1, "export", "graph", "stream"),
+        work,
+        settings={"chunk_ms": chunk_ms},
+        files={"checkpoint": checkpoint.sha256},
+        libraries=library_versions([*_NEMO, *_GRAPHS]),
+    )
+
+
+def fuse_stage() -> Stage:
+    """The exported graphs, rewritten."""
+
+    def work(space: Workspace) -> None:
+        from quantkit.fuse import fuse_model
+
+        fuse_model(space.upstream["export"], space.out, space.progress)
+
+    return Stage(
+        "fuse",
+        stage_version(1, "fuse", "graph"),
+        work,
+        upstream=("export",),
+        libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+    )
+
+
+def calibrate_stage(settings: CalibrateSettings, *, hessians: bool) -> Stage:
+    """Second moments of the matrices' inputs on the recipe's speech.
 
     Raises:
-        InputError: the recipe quantizes nothing or names no speech, or the manifest is wrong.
+        InputError: the speech is missing or wrong.
     """
-    settings = recipe.quantize
-    if settings is None or recipe.calibrate is None:
+
+    def work(space: Workspace) -> None:
+        from quantkit.calibrate import calibrate
+
+        calibrate(
+            space.upstream["fuse"],
+            heard(settings, space.upstream),
+            space.out,
+            space.scratch,
+            space.progress,
+            hessians=hessians,
+        )
+
+    upstream, files = speech_inputs(settings)
+    return Stage(
+        "calibrate",
+        stage_version(1, "calibrate", "graph", "quantize", "stream"),
+        work,
+        settings={"hessians": hessians},
+        upstream=("fuse", *upstream),
+        files=files,
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, "scipy"]),
+    )
+
+
+def sensitivity_stage(recipe: Recipe) -> Stage:
+    """The damage of each tensor at each width on the recipe's speech.
+
+    Raises:
+        InputError: the recipe quantizes nothing or names no speech, or the speech is wrong.
+    """
+    settings, speech = recipe.quantize, recipe.calibrate
+    if settings is None or speech is None:
         missing = "quantize" if settings is None else "calibrate"
         raise InputError(
             f"recipe {recipe.name!r} has no {missing}; sensitivity is measured with the algorithm "
@@ -116,44 +177,68 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
         if isinstance(settings, MixedSettings)
         else (settings, "quantize", CHOICES)
     )
-    manifest = Path(recipe.calibrate.manifest)
-    count = recipe.sensitivity.utterances if recipe.sensitivity else None
+    utterances = recipe.sensitivity.utterances if recipe.sensitivity else None
 
-    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.sensitivity import measure_sensitivity
+    def work(space: Workspace) -> None:
+        from quantkit.sensitivity import measure_sensitivity, spread
 
-        with TemporaryDirectory() as scratch:
-            measure_sensitivity(
-                upstream["fuse"],
-                upstream.get("calibrate"),
-                spread(read_manifest(manifest), count),
-                algorithm,
-                widths,
-                out,
-                Path(scratch),
-                progress,
-                key=key,
-            )
+        measure_sensitivity(
+            space.upstream["fuse"],
+            space.upstream.get("calibrate"),
+            spread(heard(speech, space.upstream), utterances),
+            algorithm,
+            widths,
+            space.out,
+            space.scratch,
+            space.progress,
+            key=key,
+        )
 
+    upstream, files = speech_inputs(speech)
     return Stage(
         "sensitivity",
-        _version(1, "sensitivity", "quantize", "graph", "stream", "verify"),
+        stage_version(1, "sensitivity", "quantize", "graph", "stream", "verify"),
         work,
         settings={
-            # The width of the algorithm itself is not among what is measured.
+            # The algorithm's own width is not what is measured.
             **algorithm.model_dump(mode="json", exclude={"bits", "block_size", "rules"}),
             "widths": [width.model_dump(mode="json") for width in widths],
-            "utterances": count,
+            "utterances": utterances,
         },
-        upstream=("fuse", "calibrate") if algorithm.needs_activations else ("fuse",),
-        files={"speech": manifest_digest(manifest)},
+        upstream=("fuse", *(["calibrate"] if algorithm.needs_activations else []), *upstream),
+        files=files,
         libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba", "scipy"]),
     )
 
 
-def model_stage(recipe: Recipe) -> str:
-    """The stage whose graphs go into the artifact."""
-    return "fuse" if recipe.quantize is None else "quantize"
+def quantize_stage(settings: QuantizeSettings) -> Stage:
+    """The fused graphs in few bits; after the stages that the settings need."""
+
+    def work(space: Workspace) -> None:
+        from quantkit.quantize import quantize_model
+
+        quantize_model(
+            space.upstream["fuse"],
+            space.upstream.get("calibrate"),
+            settings,
+            space.out,
+            space.progress,
+            space.upstream.get("sensitivity"),
+        )
+
+    needed = {
+        "fuse": True,
+        "calibrate": settings.needs_activations,
+        "sensitivity": isinstance(settings, MixedSettings) and settings.needs_sensitivity,
+    }
+    return Stage(
+        "quantize",
+        stage_version(1, "quantize", "graph"),
+        work,
+        settings=settings.model_dump(mode="json"),
+        upstream=tuple(name for name, wanted in needed.items() if wanted),
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba", "scipy"]),
+    )
 
 
 def reference_stage(checkpoint: Checkpoint, chunk_ms: int, speech: Path) -> Stage:
@@ -163,14 +248,14 @@ def reference_stage(checkpoint: Checkpoint, chunk_ms: int, speech: Path) -> Stag
         InputError: the speech manifest is wrong.
     """
 
-    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
+    def work(space: Workspace) -> None:
         from quantkit.reference import record_reference
 
-        record_reference(checkpoint.path, chunk_ms, speech, out, progress)
+        record_reference(checkpoint.path, chunk_ms, speech, space.out, space.progress)
 
     return Stage(
         "reference",
-        _version(1, "reference", "export", "stream"),
+        stage_version(1, "reference", "export", "stream"),
         work,
         settings={"chunk_ms": chunk_ms},
         files={"checkpoint": checkpoint.sha256, "speech": manifest_digest(speech)},
@@ -178,61 +263,29 @@ def reference_stage(checkpoint: Checkpoint, chunk_ms: int, speech: Path) -> Stag
     )
 
 
-def _version(number: int, *rooms: str) -> str:
-    return f"{number}+{code_digest([*rooms, 'core'])}"
+def verify_stage(model: str, speech: Path) -> Stage:
+    """What the graphs of the stage `model` say, against the reference.
 
+    Raises:
+        InputError: the speech manifest is wrong.
+    """
 
-def _calibrate_stage(manifest: Path) -> Stage:
-    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.calibrate import calibrate
+    def work(space: Workspace) -> None:
+        from quantkit.verify import verify_model
 
-        calibrate(upstream["fuse"], manifest, out, progress)
+        reference = space.upstream["reference"]
+        verify_model(space.upstream[model], reference, speech, space.out, space.progress)
 
     return Stage(
-        "calibrate",
-        _version(1, "calibrate", "graph", "quantize", "stream"),
+        "verify",
+        stage_version(1, "verify", "stream"),
         work,
-        upstream=("fuse",),
-        files={"speech": manifest_digest(manifest)},
-        libraries=library_versions([*_GRAPHS, *_NUMBERS]),
+        upstream=(model, "reference"),
+        files={"speech": manifest_digest(speech)},
+        libraries=library_versions([*_NUMBERS, "kaldialign", "whisper-normalizer"]),
     )
 
 
-def _export(checkpoint: Path, chunk_ms: int) -> Work:
-    def work(_: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.export import export_checkpoint
-
-        export_checkpoint(checkpoint, chunk_ms, out, progress)
-
-    return work
-
-
-def _fuse(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
-    from quantkit.fuse import fuse_model
-
-    fuse_model(upstream["export"], out, progress)
-
-
-def _quantize(settings: QuantizeSettings) -> Work:
-    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.quantize import quantize_model
-
-        quantize_model(
-            upstream["fuse"],
-            upstream.get("calibrate"),
-            settings,
-            out,
-            progress,
-            upstream.get("sensitivity"),
-        )
-
-    return work
-
-
-def _verify(model: str, speech: Path) -> Work:
-    def work(upstream: Mapping[str, Path], out: Path, progress: Progress) -> None:
-        from quantkit.verify import verify_model
-
-        verify_model(upstream[model], upstream["reference"], speech, out, progress)
-
-    return work
+def stage_version(number: int, *rooms: str) -> str:
+    """A stage's version: its number and the code of the rooms that it runs through."""
+    return f"{number}+{code_digest([*rooms, 'core'])}"

@@ -12,8 +12,23 @@ from quantkit.pipeline.key import StageKey, differences
 from quantkit.pipeline.progress import StageProgress
 from quantkit.pipeline.store import Entry, Store
 
-#: Directories of upstream results, an empty directory to write into, and who draws progress.
-Work = Callable[[Mapping[str, Path], Path, Progress], None]
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a stage works with.
+
+    `upstream` holds the directories of the results it reads, by stage; `out` is an empty directory
+    for its own; `scratch` is kept when the stage is interrupted, is found again by the next run of
+    the same key, and goes when the result is complete; `progress` draws what is told to it.
+    """
+
+    upstream: Mapping[str, Path]
+    out: Path
+    scratch: Path
+    progress: Progress
+
+
+Work = Callable[[Workspace], None]
 
 
 @dataclass(frozen=True)
@@ -21,7 +36,8 @@ class Stage:
     """One step of the chain.
 
     `upstream` names the stages whose results it reads, `files` the digests of external files,
-    `libraries` the versions that decide its bytes.
+    `libraries` the versions that decide its bytes. `accept` raises if a result, new or stored, must
+    not be used in this chain.
     """
 
     name: str
@@ -31,6 +47,7 @@ class Stage:
     upstream: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
+    accept: Callable[[Path], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -73,19 +90,22 @@ def run(
 ) -> dict[str, Entry]:
     """The result of every stage, from the store where it has it.
 
-    A stage that raises leaves nothing behind; those before it stay done.
+    A stage that raises leaves at most its scratch behind; those before it stay done.
     """
     store.sweep()
     done: dict[str, Entry] = {}
     for stage, key in zip(stages, keys(stages).values(), strict=True):
         with store.locked(key):
             if force or _why(key, store, recipe):
-                with progress.stage(stage.name), store.writing(key, recipe) as out:
+                if force:
+                    store.discard_scratch(key)
+                with progress.stage(stage.name), store.writing(key, recipe) as (out, scratch):
                     upstream = {name: done[name].directory for name in stage.upstream}
-                    stage.work(upstream, out, progress)
+                    stage.work(Workspace(upstream, out, scratch, progress))
             else:
                 progress.cached(stage.name)
             done[stage.name] = store.read(key)
+            stage.accept(done[stage.name].directory)
     return done
 
 

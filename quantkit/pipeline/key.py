@@ -51,8 +51,8 @@ def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def library_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Installed versions of distributions of the `build` extra.
+def library_versions(packages: Iterable[str], extra: str = "build") -> dict[str, str]:
+    """Installed versions of distributions of an extra.
 
     Raises:
         MissingExtraError: one of them is not installed.
@@ -62,7 +62,7 @@ def library_versions(packages: Iterable[str]) -> dict[str, str]:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            raise MissingExtraError(package, "build") from None
+            raise MissingExtraError(package, extra) from None
     return versions
 
 

@@ -9,6 +9,7 @@ from quantkit.pipeline.chain import sensitivity_chain
 from quantkit.pipeline.checkpoint import find_checkpoint
 from quantkit.pipeline.engine import run
 from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.speech import check_speech
 from quantkit.pipeline.store import Store
 from quantkit.quantize.budget import AllocationReport
 from quantkit.quantize.measured import Sensitivity, load_sensitivity
@@ -29,6 +30,7 @@ def measure_recipe(recipe: Recipe, store: Store, progress: StageProgress) -> Mea
     Raises:
         InputError: something that the recipe names is missing or wrong, or its budget is too small.
     """
+    check_speech(recipe)
     stages = sensitivity_chain(recipe, find_checkpoint(parse_source(recipe.model.source)))
     done = run(stages, store, recipe.name, progress)
     directory = done["sensitivity"].directory

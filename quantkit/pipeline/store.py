@@ -1,7 +1,8 @@
 """The content-addressed store: results of stages under the digests of their keys.
 
 Layout: `ROOT/STAGE/DIGEST/files/...` and, written last, `ROOT/STAGE/DIGEST/entry.json`. The
-directory appears under its name only when it is complete, so what is in the store is whole.
+directory appears under its name only when it is complete, so what is in the store is whole. An
+unfinished stage keeps what it can go on from in `ROOT/STAGE/.DIGEST.scratch`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from quantkit.pipeline.key import StageKey
 
 ENTRY = "entry.json"
 FILES = "files"
+SCRATCH = ".scratch"
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,18 @@ class Store:
             yield
 
     @contextmanager
-    def writing(self, key: StageKey, recipe: str) -> Iterator[Path]:
-        """Yield an empty directory whose files become the key's result if the block succeeds."""
+    def writing(self, key: StageKey, recipe: str) -> Iterator[tuple[Path, Path]]:
+        """Yield an empty directory, whose files become the key's result, and the key's scratch.
+
+        If the block is interrupted the result is dropped and the scratch stays, until the result
+        is complete.
+        """
+        scratch = self._scratch(key)
         with complete_directory(self._path(key)) as temporary:
             files = temporary / FILES
             files.mkdir()
-            yield files
+            scratch.mkdir(exist_ok=True)
+            yield files, scratch
             listed = {
                 str(path.relative_to(files)): {
                     "bytes": path.stat().st_size,
@@ -105,20 +113,34 @@ class Store:
             }
             entry = {"key": key.as_json(), "recipe": recipe, "files": listed}
             write_json(temporary / ENTRY, entry)
+        shutil.rmtree(scratch)
+
+    def discard_scratch(self, key: StageKey) -> None:
+        """Make the next run of the key begin at its beginning."""
+        scratch = self._scratch(key)
+        if scratch.exists():
+            shutil.rmtree(scratch)
 
     def sweep(self) -> None:
-        """Remove what killed runs left; what a living process is writing stays."""
-        for path in self.root.glob("*/.*.partial-*"):
+        """Remove what killed runs left and cannot be gone on from; the living are not disturbed."""
+        for path in [*self.root.glob("*/.*.partial-*"), *self.root.glob(f"*/.*{SCRATCH}")]:
             digest = path.name[1:].partition(".")[0]
+            final = path.parent / digest
             try:
                 with self._lock(path.parent.name, digest, timeout=0):
-                    for left in leftovers(path.parent / digest):
+                    for left in leftovers(final):
                         shutil.rmtree(left)
+                    if path.suffix == SCRATCH and final.exists():
+                        shutil.rmtree(path)
             except Timeout:
                 continue
 
     def _path(self, key: StageKey) -> Path:
         return self.root / key.stage / key.digest
+
+    def _scratch(self, key: StageKey) -> Path:
+        path = self._path(key)
+        return path.with_name(f".{path.name}{SCRATCH}")
 
     def _lock(self, stage: str, digest: str, timeout: float = -1) -> FileLock:
         folder = self.root / "locks"

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.rtn import RtnSettings
 
-Algorithm = RtnSettings | KQuantSettings
+Algorithm = RtnSettings | KQuantSettings | GptqSettings
 AlgorithmSettings = Annotated[Algorithm, Field(discriminator="scheme")]

@@ -52,7 +52,7 @@ class KQuantSettings(SchemeSettings):
     @property
     def needs_activations(self) -> bool:
         """Whether the calibration stage has to run first."""
-        return self.importance == "activation"
+        return self.importance == "activation" or self.needs_hessians
 
     def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
         """Quantize one matrix float32 [K, N] with the moments of its inputs if needed."""

@@ -330,6 +330,38 @@ def choose_stored(
         set_grid(state, lane, best[BEST_SCALE * LANES + lane], best[BEST_ZERO * LANES + lane])
 
 
+@serial
+def best_grid(
+    x: Lanes,
+    a: Lanes,
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    state: Lanes,
+    limits: Lanes,
+) -> None:
+    """Leave the grid in `state` on which each lane of x [size, LANES] costs least when stored."""
+    size = x.shape[0]
+    lowest = np.empty(LANES, np.float64)
+    highest = np.empty(LANES, np.float64)
+    unit = np.empty(LANES, np.float64)
+    extremes(x, lowest, highest)
+
+    x_search = np.empty((size, LANES), np.float32)
+    a_search = np.empty((size, LANES), np.float32)
+    state_search = np.zeros(6 * LANES, np.float32)
+    best_search = np.zeros(3 * LANES, np.float32)
+    normalise(x, a, unit, x_search, a_search)
+    limits_search = limits.astype(np.float32)
+    search_grids(
+        x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
+        state_search, best_search, limits_search,
+    )  # fmt: skip
+
+    best = np.empty(3 * LANES, np.float64)
+    choose_stored(x, a, lowest, highest, best_search, unit, state, best, limits)
+
+
 @parallel
 def search(
     weight: NDArray[np.float32],
@@ -353,26 +385,256 @@ def search(
         column, block = index // blocks * LANES, index % blocks
         x = np.empty((size, LANES), np.float64)
         a = np.empty((size, LANES), np.float64)
-        lowest = np.empty(LANES, np.float64)
-        highest = np.empty(LANES, np.float64)
-        unit = np.empty(LANES, np.float64)
-        load(weight, block * size, column, x)
-        extremes(x, lowest, highest)
-        weigh(x, importance, kind, block * size, a)
-
-        x_search = np.empty((size, LANES), np.float32)
-        a_search = np.empty((size, LANES), np.float32)
-        state_search = np.zeros(6 * LANES, np.float32)
-        best_search = np.zeros(3 * LANES, np.float32)
-        normalise(x, a, unit, x_search, a_search)
-        limits_search = np.array([0.0, top], np.float32)
-        search_grids(
-            x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
-            state_search, best_search, limits_search,
-        )  # fmt: skip
-
         state = np.zeros(6 * LANES, np.float64)
-        best = np.empty(3 * LANES, np.float64)
         limits = np.array([0.0, top], np.float64)
-        choose_stored(x, a, lowest, highest, best_search, unit, state, best, limits)
+        load(weight, block * size, column, x)
+        weigh(x, importance, kind, block * size, a)
+        best_grid(x, a, clips, offsets, rounds, state, limits)
         store(x, state, limits, block, column, codes, scales, zero_points)
+
+
+@serial
+def span_range(x: Lanes, state: Lanes, top: float) -> None:
+    """Leave the grid of round-to-nearest in `state`."""
+    lowest = np.empty(LANES, np.float64)
+    highest = np.empty(LANES, np.float64)
+    extremes(x, lowest, highest)
+    for lane in range(LANES):
+        scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
+        set_grid(state, lane, scale, zero)
+
+
+@serial
+def add_products(
+    factors: NDArray[np.float32], first: int, errors: NDArray[np.float32], sums: Lanes
+) -> None:
+    """Add sum_j factors[i, j] errors[j] over j from `first` on to row i of sums [rows, LANES]."""
+    for i in range(sums.shape[0]):
+        for j in range(first, errors.shape[0]):
+            factor = factors[i, j]
+            for lane in range(LANES):
+                sums[i, lane] += factor * errors[j, lane]
+
+
+@serial
+def compensated(
+    weights: Lanes, carried: Lanes, inside: NDArray[np.float32], order: NDArray[np.int64], x: Lanes
+) -> None:
+    """What the rows of a block should be if none of them were rounded: weights + R^-1 carried.
+
+    Args:
+        weights: [size, LANES], in stored order.
+        carried: R e over the rows outside, [rows, LANES], in the order of rounding.
+        inside: R of the block, upper triangular [rows, rows].
+        order: stored row of each row of R, int64 [rows].
+        x: [size, LANES] in stored order; becomes the result.
+    """
+    x[:] = weights
+    for i in range(len(order) - 1, -1, -1):
+        for lane in range(LANES):
+            total = carried[i, lane]
+            for j in range(i + 1, len(order)):
+                row = order[j]
+                total -= inside[i, j] * (x[row, lane] - weights[row, lane])
+            x[order[i], lane] += total / inside[i, i]
+
+
+@serial
+def round_in_turn(
+    weights: Lanes,
+    carried: Lanes,
+    inside: NDArray[np.float32],
+    order: NDArray[np.int64],
+    state: Lanes,
+    top: float,
+    errors: Lanes,
+    rounded: NDArray[np.uint8],
+) -> None:
+    """Round the rows of a block from the last to the first, each after the errors before it.
+
+    The first arguments are those of `compensated`; `state` holds the grid of each lane. Writes
+    errors = weight - stored [rows, LANES] in the order of rounding and the codes `rounded`
+    [size, LANES] in stored order.
+    """
+    for i in range(len(order) - 1, -1, -1):
+        for lane in range(LANES):
+            total = carried[i, lane]
+            for j in range(i + 1, len(order)):
+                total += inside[i, j] * errors[j, lane]
+            weight = weights[order[i], lane]
+            zero = state[ZERO * LANES + lane]
+            code = (weight + total / inside[i, i]) * state[INVERSE * LANES + lane] + zero
+            code = np.rint(min(max(code, 0.0), top))
+            rounded[order[i], lane] = np.uint8(code)
+            errors[i, lane] = weight - (code - zero) * state[SCALE * LANES + lane]
+
+
+@parallel
+def compensate(
+    weight: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    places: NDArray[np.int64],
+    importance: NDArray[np.float64],
+    searched: bool,  # noqa: FBT001
+    clips: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    rounds: int,
+    top: float,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+) -> None:
+    """Round weight [K, N] row by row, the rows still to come making up for the errors so far.
+
+    Into codes [N, blocks, size], scales and zero points [N, blocks]. `factor` [K, K] is the upper
+    triangular R with H = R^T R, the rows and columns of H in the order of `places`, which names the
+    row of the weight at each place. The last place is rounded first; the rows of a block are
+    neighbours. Where `searched`, the grid of a block is searched with `importance` [K], in the
+    order of the weight; elsewhere it spans the block's range.
+    """
+    size = codes.shape[2]
+    for tile in prange(math.ceil(weight.shape[1] / LANES)):
+        column = tile * LANES
+        errors = np.zeros((weight.shape[0], LANES), np.float32)
+        limits = np.array([0.0, top], np.float64)
+        state = np.zeros(6 * LANES, np.float64)
+        weights = np.empty((size, LANES), np.float64)
+        x = np.empty((size, LANES), np.float64)
+        a = np.empty((size, LANES), np.float64)
+        rounded = np.empty((size, LANES), np.uint8)
+        high = weight.shape[0]
+        while high > 0:
+            block = places[high - 1] // size
+            first = block * size
+            low = high - min(size, weight.shape[0] - first)
+            order = places[low:high] - first
+            inside = factor[low:high, low:high]
+            carried = np.zeros((high - low, LANES), np.float32)
+            add_products(factor[low:high], high, errors, carried)
+            load(weight, first, column, weights)
+            compensated(weights, carried, inside, order, x)
+            if searched:
+                weigh(x, importance, GIVEN, first, a)
+                best_grid(x, a, clips, offsets, rounds, state, limits)
+            else:
+                span_range(x, state, top)
+            store(x, state, limits, block, column, codes, scales, zero_points)
+            round_in_turn(weights, carried, inside, order, state, top, errors[low:high], rounded)
+            for lane in range(min(LANES, weight.shape[1] - column)):
+                for row in order:
+                    codes[column + lane, block, row] = rounded[row, lane]
+            high = low
+
+
+@serial
+def descend_codes(
+    inside: NDArray[np.float32],
+    slopes: Lanes,
+    units: Lanes,
+    scale: Lanes,
+    zero: Lanes,
+    top: float,
+    errors: Lanes,
+) -> None:
+    """Make each code of a block in turn the best one while all else stays.
+
+    Args:
+        inside: the block's part of H, [rows, rows].
+        slopes: H e of its rows, [rows, LANES]; kept up to date, as are
+        units: code - zero point, [rows, LANES], and
+        errors: e = weight - stored of its rows, [rows, LANES].
+        scale: of each lane, [LANES].
+        zero: zero point of each lane, [LANES].
+        top: the largest code.
+    """
+    change = np.empty(LANES, np.float32)
+    for i in range(units.shape[0]):
+        for lane in range(LANES):
+            curve = inside[i, i] * scale[lane]
+            step = slopes[i, lane] / curve if curve != 0.0 else np.float32(0.0)
+            code = np.rint(min(max(units[i, lane] + step + zero[lane], 0.0), top))
+            change[lane] = (code - zero[lane] - units[i, lane]) * scale[lane]
+            units[i, lane] = code - zero[lane]
+            errors[i, lane] -= change[lane]
+        for j in range(units.shape[0]):
+            for lane in range(LANES):
+                slopes[j, lane] -= inside[j, i] * change[lane]
+
+
+@serial
+def refit_scale(
+    inside: NDArray[np.float32], slopes: Lanes, units: Lanes, scale: Lanes, errors: Lanes
+) -> None:
+    """Give a block the best scale for its codes while all else stays; see descend_codes."""
+    rows = units.shape[0]
+    slope = np.zeros(LANES, np.float64)
+    curve = np.zeros(LANES, np.float64)
+    bent = np.empty(LANES, np.float32)
+    change = np.empty(LANES, np.float32)
+    for i in range(rows):
+        bent[:] = 0.0
+        for j in range(rows):
+            for lane in range(LANES):
+                bent[lane] += inside[i, j] * units[j, lane]
+        for lane in range(LANES):
+            slope[lane] += units[i, lane] * slopes[i, lane]
+            curve[lane] += units[i, lane] * bent[lane]
+    for lane in range(LANES):
+        step = slope[lane] / curve[lane] if curve[lane] > 0.0 else 0.0
+        refit = np.float32(scale[lane] + step)
+        change[lane] = refit - scale[lane] if refit > 0.0 else np.float32(0.0)
+        scale[lane] += change[lane]
+    for i in range(rows):
+        for lane in range(LANES):
+            errors[i, lane] -= units[i, lane] * change[lane]
+
+
+@parallel
+def descend(
+    weight: NDArray[np.float32],
+    hessian: NDArray[np.float32],
+    sweeps: int,
+    top: float,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+) -> None:
+    """Lower the output error of a quantized matrix by coordinate descent over codes and scales.
+
+    With e = weight - stored the error of a column is e^T H e, H the `hessian` [K, K]. In each of
+    the `sweeps` every code of weight [K, N] becomes the best one in turn, and after the codes of a
+    block its scale. `codes` [N, blocks, size] and `scales` [N, blocks] are improved in place.
+    """
+    blocks, size = codes.shape[1], codes.shape[2]
+    rows = weight.shape[0]
+    for tile in prange(math.ceil(weight.shape[1] / LANES)):
+        column = tile * LANES
+        lanes = min(LANES, weight.shape[1] - column)
+        units = np.zeros((rows, LANES), np.float32)
+        errors = np.zeros((rows, LANES), np.float32)
+        scale = np.zeros((blocks, LANES), np.float32)
+        zero = np.zeros((blocks, LANES), np.float32)
+        for row in range(rows):
+            block = row // size
+            for lane in range(lanes):
+                scale[block, lane] = scales[column + lane, block]
+                zero[block, lane] = zero_points[column + lane, block]
+                code = np.float32(codes[column + lane, block, row % size])
+                units[row, lane] = code - zero[block, lane]
+                stored = units[row, lane] * scale[block, lane]
+                errors[row, lane] = weight[row, column + lane] - stored
+        for _ in range(sweeps):
+            for block in range(blocks):
+                first, last = block * size, min((block + 1) * size, rows)
+                slopes = np.zeros((last - first, LANES), np.float32)
+                add_products(hessian[first:last], 0, errors, slopes)
+                inside = hessian[first:last, first:last]
+                part, off = units[first:last], errors[first:last]
+                descend_codes(inside, slopes, part, scale[block], zero[block], top, off)
+                refit_scale(inside, slopes, part, scale[block], off)
+        for row in range(rows):
+            block = row // size
+            for lane in range(lanes):
+                scales[column + lane, block] = scale[block, lane]
+                code = units[row, lane] + zero[block, lane]
+                codes[column + lane, block, row % size] = np.uint8(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.blocks import FloatArray
+from quantkit.quantize.moments import InputMoments
 
 Use = Literal["product", "lookup"]
 
@@ -68,6 +70,10 @@ class WeightMatrix:
                 "tensor."
             )
         return weight
+
+
+#: Tells the moments of what a matrix is multiplied with, or None where nobody asked for them.
+Inputs = Callable[[WeightMatrix], InputMoments | None]
 
 
 def find_matrices(model: ir.Model) -> list[WeightMatrix]:

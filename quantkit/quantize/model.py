@@ -13,9 +13,10 @@ from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.budget import ALLOCATION
-from quantkit.quantize.matrices import find_matrices
+from quantkit.quantize.equalize import equalize_norms
+from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
 from quantkit.quantize.mixed import MixedSettings, resolve
-from quantkit.quantize.moments import Moments, load_moments
+from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
@@ -85,13 +86,33 @@ def quantize_graphs(
     chosen = select(names, settings)
     reports = {}
     for graph, found in matrices.items():
-        choices = [
-            (matrix, choice)
+        own = {
+            matrix.name: choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
-        ]
-        reports[graph] = quantize_matrices(graphs[graph], graph, choices, moments, progress)
+        }
+        inputs = _inputs(graph, moments, settings)
+        if settings.equalize:
+            inputs = equalize_norms(found, own, inputs, progress)
+        now = find_matrices(graphs[graph])
+        choices = [(matrix, own[matrix.name]) for matrix in now if matrix.name in own]
+        reports[graph] = quantize_matrices(
+            graphs[graph], choices, inputs, progress, f"quantize {graph}"
+        )
     return reports
+
+
+def _inputs(graph: str, moments: Moments | None, settings: SchemeSettings) -> Inputs:
+    def inputs(matrix: WeightMatrix) -> InputMoments | None:
+        if moments is None:
+            return None
+        rows = matrix.shape[0]
+        if matrix.use == "lookup":
+            return InputMoments.uniform(rows)
+        name = f"{graph}/{matrix.name}"
+        return moments_of(moments, name, rows, hessian=settings.needs_hessians)
+
+    return inputs
 
 
 def _load(calibration: Path | None, settings: SchemeSettings) -> Moments | None:

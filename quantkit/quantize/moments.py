@@ -39,6 +39,14 @@ class InputMoments:
         """Inputs that are alike and independent, which is what a lookup table has."""
         return cls(np.ones(rows), np.eye(rows, dtype=np.float32))
 
+    def divided(self, scale: NDArray[np.floating]) -> InputMoments:
+        """The moments of x / scale, scale [K]."""
+        inverse = 1.0 / np.asarray(scale, np.float64)
+        hessian = self.hessian
+        if hessian is not None:
+            hessian = (hessian * inverse[:, None] * inverse).astype(np.float32)
+        return InputMoments(self.diagonal * inverse**2, hessian)
+
 
 Moments = Mapping[str, InputMoments]
 

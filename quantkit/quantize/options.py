@@ -41,6 +41,9 @@ class SchemeSettings(BaseModel, ABC):
     bits: Bits = 4
     block_size: BlockSize = 32
     accuracy_level: AccuracyLevel = 4
+    equalize: bool = Field(
+        default=False, description="move scale from layer norms into matrices where that helps"
+    )
     exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
     rules: tuple[Rule, ...] = ()
 
@@ -52,7 +55,7 @@ class SchemeSettings(BaseModel, ABC):
     @property
     def needs_hessians(self) -> bool:
         """Whether it wants the full matrices of second moments as well."""
-        return False
+        return self.equalize
 
     def following(self, rule: Rule) -> Self:
         """These settings with the widths of a rule."""

@@ -9,8 +9,7 @@ import onnx_ir as ir
 
 from quantkit.core.progress import Progress
 from quantkit.quantize.graph import replace_matrix
-from quantkit.quantize.matrices import WeightMatrix
-from quantkit.quantize.moments import InputMoments, Moments, moments_of
+from quantkit.quantize.matrices import Inputs, WeightMatrix
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
 
@@ -41,68 +40,44 @@ class GraphReport(TypedDict):
 
 def quantize_matrices(
     model: ir.Model,
-    graph: str,
     choices: Iterable[tuple[WeightMatrix, SchemeSettings]],
-    moments: Moments | None,
+    inputs: Inputs,
     progress: Progress,
+    what: str,
 ) -> GraphReport:
     """Replace matrices one at a time, so that one tensor is in memory as float32.
 
     Args:
         model: changed in place.
-        graph: its name in the names of tensors.
         choices: matrices of the model with the settings of each.
-        moments: of the inputs by "graph/tensor"; given if the settings need them.
+        inputs: tells the moments of a matrix's inputs.
         progress: told about each matrix.
+        what: words beside the progress bar.
     """
     parameters = sum(int(tensor.size) for tensor in float_constants(model).values())
+    reports: list[TensorReport] = []
     todo = list(choices)
-    reports = [
-        quantize_matrix(model, graph, matrix, settings, moments)
-        for matrix, settings in progress.track(todo, len(todo), f"quantize {graph}")
-    ]
+    for matrix, settings in progress.track(todo, len(todo), what):
+        weight = matrix.read()
+        quantized = settings.quantize(weight, inputs(matrix))
+        packed = pack(quantized)
+        reports.append(
+            {
+                "name": matrix.name,
+                "shape": list(weight.shape),
+                "bits": quantized.bits,
+                "block_size": quantized.block_size,
+                "bytes": packed.nbytes,
+                "relative_error": quantized.relative_error(weight),
+            }
+        )
+        replace_matrix(model, matrix, packed, settings.accuracy_level)
     reports += _kept(model)
     stored = sum(report["bytes"] for report in reports)
     return {
         "parameters": parameters,
         "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
         "tensors": reports,
-    }
-
-
-def quantize_matrix(
-    model: ir.Model,
-    graph: str,
-    matrix: WeightMatrix,
-    settings: SchemeSettings,
-    moments: Moments | None,
-) -> TensorReport:
-    """Replace one matrix of a model by its quantized form; see quantize_matrices.
-
-    A lookup table has only whole blocks: theirs are as large as its rows allow.
-    """
-    rows = matrix.shape[0]
-    inputs = None
-    if matrix.use == "lookup":
-        settings = settings.fitting(rows)
-    if moments is not None:
-        name = f"{graph}/{matrix.name}"
-        inputs = (
-            InputMoments.uniform(rows)
-            if matrix.use == "lookup"
-            else moments_of(moments, name, rows, hessian=settings.needs_hessians)
-        )
-    weight = matrix.read()
-    quantized = settings.quantize(weight, inputs)
-    packed = pack(quantized)
-    replace_matrix(model, matrix, packed, settings.accuracy_level)
-    return {
-        "name": matrix.name,
-        "shape": list(weight.shape),
-        "bits": quantized.bits,
-        "block_size": quantized.block_size,
-        "bytes": packed.nbytes,
-        "relative_error": quantized.relative_error(weight),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from quantkit.calibrate.settings import CalibrateSettings
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
@@ -32,12 +33,6 @@ class ModelSettings(Strict):
     def _known_form(cls, text: str) -> str:
         parse_source(text)
         return text
-
-
-class CalibrateSettings(Strict):
-    """Speech whose activations weigh the quantization errors."""
-
-    manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
 
 
 class SensitivitySettings(Strict):
@@ -87,6 +82,10 @@ class Recipe(Strict):
     def needs_calibration(self) -> bool:
         """Whether the quantizer weighs errors by measured activations."""
         return self.quantize is not None and self.quantize.needs_activations
+
+    def needs_hessians(self) -> bool:
+        """Whether it wants all second moments of the activations, not only their mean squares."""
+        return self.quantize is not None and self.quantize.needs_hessians
 
     def needs_sensitivity(self) -> bool:
         """Whether widths are chosen by measured damage."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import cast, get_args
 
+import onnx_ir as ir
+
 from quantkit.core.files import sha256_json, write_json
-from quantkit.core.progress import Progress
-from quantkit.core.speech import Utterance
+from quantkit.core.progress import Progress, Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.matrices import find_matrices
-from quantkit.quantize.measured import SENSITIVITY, MeasuredChoice, MeasuredTensor, Sensitivity
+from quantkit.quantize.measured import SENSITIVITY, MeasuredChoice, Sensitivity
+from quantkit.quantize.model import quantize_graphs
 from quantkit.quantize.moments import Moments, load_moments
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import without
-from quantkit.quantize.tensors import quantize_matrix
+from quantkit.quantize.tensors import TensorReport
 from quantkit.quantize.widths import Width
 from quantkit.sensitivity.damage import GraphName, Judge
 from quantkit.sensitivity.reference import facts, hear
@@ -31,7 +34,7 @@ AT_A_TIME = 2
 def measure_sensitivity(
     model: Path,
     calibration: Path | None,
-    speech: Sequence[Utterance],
+    recordings: Sequence[Path],
     settings: SchemeSettings,
     widths: Sequence[Width],
     out: Path,
@@ -48,7 +51,7 @@ def measure_sensitivity(
     Args:
         model: directory of the float32 graphs and streaming.json.
         calibration: the calibration stage's directory, if the settings need activations.
-        speech: what the damage is measured on.
+        recordings: the speech that the damage is measured on.
         settings: the algorithm; its own widths and rules do not matter.
         widths: to measure.
         out: existing directory.
@@ -60,69 +63,56 @@ def measure_sensitivity(
         InputError: the model, the statistics or a recording cannot be used, or a glob of the
             settings matches nothing.
     """
-    tensors = _tensors(model)
-    names = without(list(tensors), settings.exclude, key)
+    shapes = _shapes(model)
+    names = without(list(shapes), settings.exclude, key)
     moments = load_moments(calibration) if calibration and settings.needs_activations else None
-    heard = hear(model, speech, progress)
-    bench = _Bench(model, Judge(model, heard), settings, moments, scratch)
-    jobs = [(tensors[name], width) for name in names for width in widths]
+    heard = hear(model, recordings, progress)
+    bench = _Bench(model, list(shapes), Judge(model, heard), settings, moments, scratch)
+    jobs = [(name, width) for name in names for width in widths]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         results = pool.map(lambda job: bench.measure(*job), jobs)
-        choices = list(progress.track(results, len(jobs), "measure"))
+        choices = dict(zip(jobs, progress.track(results, len(jobs), "measure"), strict=True))
     report: Sensitivity = {
         "scheme": settings.model_dump(mode="json", exclude={"bits", "block_size", "rules"}),
         "utterances": len(heard),
         "decisions": sum(len(one.log_probabilities) for one in heard),
         "reference": facts(heard),
         "tensors": [
-            _report(tensors[name], choices[index * len(widths) : (index + 1) * len(widths)])
-            for index, name in enumerate(names)
+            {
+                "name": name,
+                "shape": list(shapes[name]),
+                "parameters": math.prod(shapes[name]),
+                "choices": [choices[name, width] for width in widths],
+            }
+            for name in names
         ],
     }
     write_json(out / SENSITIVITY, report)
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    """Where a matrix is: its graph, and its place among the matrices found there."""
-
-    graph: GraphName
-    place: int
-    name: str
-    shape: tuple[int, int]
-
-
-def _tensors(model: Path) -> Mapping[str, _Tensor]:
-    """Every quantizable tensor by "graph/tensor"."""
+def _shapes(model: Path) -> dict[str, tuple[int, int]]:
+    """(K, N) of every quantizable tensor, by "graph/tensor"."""
     return {
-        f"{graph}/{matrix.name}": _Tensor(graph, place, matrix.name, matrix.shape)
+        f"{graph}/{matrix.name}": matrix.shape
         for graph in get_args(GraphName)
-        for place, matrix in enumerate(find_matrices(load_model(model / f"{graph}.onnx")))
-    }
-
-
-def _report(tensor: _Tensor, choices: list[MeasuredChoice]) -> MeasuredTensor:
-    rows, columns = tensor.shape
-    return {
-        "name": f"{tensor.graph}/{tensor.name}",
-        "shape": [rows, columns],
-        "parameters": rows * columns,
-        "choices": choices,
+        for matrix in find_matrices(load_model(model / f"{graph}.onnx"))
     }
 
 
 class _Bench:
-    """Quantizes one matrix at a time and has it judged."""
+    """Quantizes one tensor at a time and has it judged."""
 
     def __init__(
         self,
         model: Path,
+        names: Sequence[str],
         judge: Judge,
         settings: SchemeSettings,
         moments: Moments | None,
         scratch: Path,
     ) -> None:
         self._model = model
+        self._names = names
         self._judge = judge
         self._settings = settings
         self._moments = moments
@@ -131,23 +121,40 @@ class _Bench:
         # be entered twice.
         self._quantizing = Lock()
 
-    def measure(self, tensor: _Tensor, width: Width) -> MeasuredChoice:
+    def measure(self, name: str, width: Width) -> MeasuredChoice:
         """The measurement, from the scratch directory if an earlier run left it there."""
-        job = [tensor.graph, tensor.place, tensor.name, width.bits, width.block_size]
-        kept = self._scratch / f"{sha256_json(job)}.json"
+        kept = self._scratch / f"{sha256_json([name, width.bits, width.block_size])}.json"
         if kept.exists():
             return cast("MeasuredChoice", json.loads(kept.read_text(encoding="utf-8")))
-        graph = load_model(self._model / f"{tensor.graph}.onnx")
-        matrix = find_matrices(graph)[tensor.place]
-        settings = self._settings.model_copy(update=dict(width))
+        graph = cast("GraphName", name.partition("/")[0])
+        changed = load_model(self._model / f"{graph}.onnx")
         with self._quantizing:
-            stored = quantize_matrix(graph, tensor.graph, matrix, settings, self._moments)
+            stored = self._quantize_alone(name, width, graph, changed)
+        damage = self._judge.damage(graph, changed)
         measured: MeasuredChoice = {
             "bits": width.bits,
             "block_size": width.block_size,
             "bytes": stored["bytes"],
             "relative_error": stored["relative_error"],
-            **asdict(self._judge.damage(tensor.graph, graph)),  # type: ignore[typeddict-item]
+            "kl_mean": damage.kl_mean,
+            "kl_p99": damage.kl_p99,
+            "flips": damage.flips,
         }
         write_json(kept, measured)
         return measured
+
+    def _quantize_alone(
+        self, name: str, width: Width, graph: GraphName, model: ir.Model
+    ) -> TensorReport:
+        others = (other for other in self._names if other.startswith(f"{graph}/") and other != name)
+        settings = self._settings.model_copy(
+            update={
+                "bits": width.bits,
+                "block_size": width.block_size,
+                "rules": (),
+                "exclude": tuple(glob.escape(other) for other in others),
+            }
+        )
+        report = quantize_graphs({graph: model}, self._moments, settings, Silent())[graph]
+        (stored,) = (one for one in report["tensors"] if one["block_size"] is not None)
+        return stored

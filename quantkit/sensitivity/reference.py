@@ -1,4 +1,4 @@
-"""What the float32 model says about speech: heard once, compared with many times."""
+"""What the float32 model says about speech: heard once, compared with often."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
-from quantkit.core.speech import Utterance
 from quantkit.stream.audio import read_audio
 from quantkit.stream.chunks import Chunk
 from quantkit.stream.transcriber import Transcriber
@@ -38,16 +37,24 @@ class Heard:
     log_probabilities: NDArray[np.float64]
 
 
-def hear(model: Path, speech: Sequence[Utterance], progress: Progress) -> list[Heard]:
-    """Stream speech through the float32 graphs of a model directory.
+def spread(recordings: Sequence[Path], count: int | None) -> list[Path]:
+    """So many of the recordings, at even distances; all where there are not more."""
+    total = len(recordings)
+    if count is None or count >= total:
+        return list(recordings)
+    return [recordings[index * total // count] for index in range(count)]
+
+
+def hear(model: Path, recordings: Sequence[Path], progress: Progress) -> list[Heard]:
+    """Stream recordings through the float32 graphs of a model directory.
 
     Raises:
         InputError: the model or a recording cannot be used.
     """
     transcriber = Transcriber.load(model, threads=1)
     return [
-        _hear(transcriber, utterance.audio)
-        for utterance in progress.track(speech, len(speech), "float32")
+        _hear(transcriber, audio)
+        for audio in progress.track(recordings, len(recordings), "float32")
     ]
 
 

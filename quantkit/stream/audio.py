@@ -23,6 +23,8 @@ _SHORT_CHUNK = re.compile(
 )
 #: Sizes from here on are what programs write into a header when they do not know the length yet.
 _UNKNOWN_SIZE = 0x7FF00000
+#: By so many samples may the length of an MP3 be wrong that has to be guessed from its size.
+_MP3_FRAME = 1152
 _UNENDED_OGG = "Last page lacks an end-of-stream bit"
 
 
@@ -41,7 +43,8 @@ def read_blocks(
     """A file as consecutive blocks of about `block_s` seconds, float32 [n] at `sample_rate`.
 
     Channels are averaged; another rate is resampled with state across blocks (soxr, high quality),
-    so the blocks joined are the samples of `read_audio` and a long file needs no memory.
+    so the blocks joined are the samples of `read_audio` and a long file needs no memory, unless it
+    is an MP3.
 
     Raises:
         InputError: the file is missing, a directory, empty, truncated, not audio, has no samples
@@ -53,13 +56,26 @@ def read_blocks(
         if file.samplerate != sample_rate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
         size = max(1, round(block_s * file.samplerate))
-        done, total = 0, file.frames
+        # After each read soundfile seeks, which spoils the next samples of an MP3.
+        whole = _read(path, file, file.frames, 0) if file.format == "MP3" else None
+        done, total = 0, file.frames if whole is None else len(whole)
         while done < total:
-            block = _read(path, file, min(size, total - done), done)
+            count = min(size, total - done)
+            block = _read(path, file, count, done) if whole is None else whole[done:][:count]
             done += len(block)
             if resampler is not None:
                 block = resampler.resample_chunk(block, last=done == total)
             yield block
+
+
+def duration_s(path: Path) -> float:
+    """Seconds of audio in a file, as its header tells.
+
+    Raises:
+        InputError: the file is missing, a directory, empty, not audio or has no samples.
+    """
+    with _open(path) as file:
+        return float(file.frames / file.samplerate)
 
 
 def _open(path: Path) -> soundfile.SoundFile:
@@ -111,7 +127,7 @@ def _read(path: Path, file: soundfile.SoundFile, count: int, done: int) -> Array
             f"{path}: is damaged or truncated: sample {done} or one soon after it cannot be read "
             f"({_reason(error)}). Copy the file again."
         ) from error
-    if len(block) < count:
+    if count - len(block) > (_MP3_FRAME if file.format == "MP3" else 0):
         raise InputError(
             f"{path}: is truncated: its header promises {file.frames} samples, "
             f"{done + len(block)} could be read. Copy the file again."

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.verify.divergence import NEAR_TIE, kl_divergence, margins
+from quantkit.verify.intervals import rate_interval
 
 Array = NDArray[np.float32]
 Path = list[tuple[int, int]]
@@ -96,7 +97,7 @@ class ParitySummary:
         parities = self.parities
         tokens = sum(p.reference_tokens for p in parities)
         errors = sum(p.token_errors for p in parities)
-        kl = np.concatenate([p.kl for p in parities]) if parities else np.zeros(0)
+        decisions = sum(len(p.kl) for p in parities)
         by_chunk = [
             max(p.encoder_errors[chunk] for p in parities if chunk < len(p.encoder_errors))
             for chunk in range(max((len(p.encoder_errors) for p in parities), default=0))
@@ -113,8 +114,8 @@ class ParitySummary:
             "near_tie_errors": sum(p.token_errors for p in parities if p.near_tie),
             "encoder_max_abs_error": max(by_chunk) if by_chunk else None,
             "encoder_max_abs_error_by_chunk": by_chunk,
-            "decisions": len(kl),
-            "kl": _quantiles(kl) if len(kl) else None,
+            "decisions": decisions,
+            "kl": _kl([p.kl for p in parities]) if decisions else None,
             "wer": self._wer(),
         }
 
@@ -123,16 +124,25 @@ class ParitySummary:
         words = sum(total for _, _, total in scored)
         if not words:
             return None
+        reference, candidate = (sum(p[side] for p in scored) for side in (0, 1))
+        low, high = rate_interval([p[1] - p[0] for p in scored], [p[2] for p in scored])
         return {
-            "reference": sum(errors for errors, _, _ in scored) / words,
-            "candidate": sum(errors for _, errors, _ in scored) / words,
+            "reference": reference / words,
+            "candidate": candidate / words,
             "words": words,
+            "difference": (candidate - reference) / words,
+            "difference_low": low,
+            "difference_high": high,
         }
 
 
-def _quantiles(kl: NDArray[np.float64]) -> dict[str, float]:
+def _kl(by_utterance: Sequence[NDArray[np.float64]]) -> dict[str, float]:
+    kl = np.concatenate(by_utterance)
+    low, high = rate_interval([one.sum() for one in by_utterance], [len(o) for o in by_utterance])
     return {
         "mean": float(kl.mean()),
+        "mean_low": low,
+        "mean_high": high,
         "p99": float(np.quantile(kl, 0.99)),
         "max": float(kl.max()),
     }

@@ -22,7 +22,7 @@ def parameters(shape: ModelShape) -> int:
 def test_the_large_model_has_nemotrons_number_of_parameters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(random_model, "_enliven", lambda _model: None)  # counts need no values
+    monkeypatch.setattr(random_model, "_enliven", lambda _model, **_: None)  # counts need no values
     one, two = (parameters(replace(NEMOTRON, layers=layers)) for layers in (1, 2))
     assert one + (NEMOTRON.layers - 1) * (two - one) == 618_084_865
 
@@ -51,6 +51,15 @@ def test_a_file_is_restored_as_it_was_and_names_no_directory(tmp_path: Path) -> 
             content = archive.extractfile(member)
             assert content is not None
             assert tempfile.gettempdir().encode() not in content.read()
+
+
+def test_heavy_tails_have_outliers_at_the_same_deviation() -> None:
+    plain, heavy = (
+        build_model(SMALL, heavy_tails=tails).encoder.layers[0].feed_forward1.linear1.weight
+        for tails in (False, True)
+    )
+    assert heavy.std() == pytest.approx(float(plain.std()), rel=0.1)
+    assert heavy.abs().max() / heavy.std() > 4 > plain.abs().max() / plain.std()
 
 
 def test_no_weight_is_at_a_value_that_hides_mistakes() -> None:

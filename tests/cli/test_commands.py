@@ -9,6 +9,7 @@ import pytest
 
 from quantkit import __version__
 from quantkit.cli import main
+from quantkit.pipeline.engine import Stage
 from tests.cli.blocked import without
 from tests.pipeline.toy import CHAIN, Points, make_workshop, toy_chain
 
@@ -120,6 +121,42 @@ def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> N
     assert main(["verify", "artifacts/toy", "--json", "report.json"]) == 1
     assert json.loads((workshop / "report.json").read_text())["token_errors"] == 5
     assert "missed by 0.4" in capsys.readouterr().err
+
+
+def test_calibrate_shows_what_was_heard_and_copies_it(workshop, capsys, monkeypatch) -> None:
+    graph = {"matrices": 3, "inputs": 2, "largest_input": 1024, "rows": 12345}
+    report = {"recordings": 7, "seconds": 65.2, "graphs": {"encoder": graph}}
+
+    def work(space) -> None:
+        (space.out / "calibration.json").write_text(json.dumps(report))
+        (space.out / "hessians").mkdir()
+        (space.out / "hessians" / "encoder-000.npy").write_bytes(b"numbers")
+
+    def stages(recipe, checkpoint, *, hessians) -> list[Stage]:
+        return [Stage("calibrate", "1", work, {"hessians": hessians})]
+
+    monkeypatch.setattr("quantkit.pipeline.calibration.calibration_chain", stages)
+    assert main(["calibrate", "recipe.yaml", "--hessians", "--out", "statistics"]) == 0
+    out, err = capsys.readouterr()
+    assert "calibrate: done in" in err
+    assert "7 recordings, 1:05 minutes of speech" in out
+    for text in ("encoder", "3", "2", "1,024", "12,345", "statistics in statistics"):
+        assert text in out
+    copied = workshop / "statistics" / "hessians" / "encoder-000.npy"
+    assert copied.read_bytes() == b"numbers"
+
+    assert main(["calibrate", "recipe.yaml", "--hessians", "--out", "statistics"]) == 0
+    assert "calibrate: cached" in capsys.readouterr().err
+    (workshop / "mine").mkdir()
+    (workshop / "mine" / "thesis.tex").touch()
+    assert main(["calibrate", "recipe.yaml", "--out", "mine"]) == 2
+    assert "--out mine: exists and holds no statistics" in capsys.readouterr().err
+
+
+def test_wrong_speech_is_told_with_its_place(workshop, capsys) -> None:
+    assert main(["calibrate", "recipe.yaml", "--set", "calibrate.folder=gone"]) == 2
+    told = "--set calibrate.folder=gone: calibrate.folder: gone is no folder"
+    assert told in capsys.readouterr().err
 
 
 def test_quantize_any_onnx_file(tmp_path, capsys) -> None:

@@ -1,10 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from quantkit.core.errors import InputError
-from quantkit.core.speech import Utterance, manifest_digest, read_manifest, spread
+from quantkit.core.speech import Utterance, manifest_digest, read_manifest
 
 
 @pytest.fixture
@@ -51,9 +50,3 @@ def test_the_digest_follows_texts_and_audio_but_not_the_place(manifest, tmp_path
     assert manifest_digest(manifest('{"audio": "b.wav", "text": "two"}')) != first
     (tmp_path / "b.wav").write_bytes(b"b")
     assert manifest_digest(manifest('{"audio": "b.wav", "text": "one"}')) != first
-
-
-def test_some_of_the_speech_comes_from_all_of_it() -> None:
-    speech = [Utterance(Path(f"{index}.wav")) for index in range(10)]
-    assert [one.audio.stem for one in spread(speech, 4)] == ["0", "2", "5", "7"]
-    assert spread(speech, None) == spread(speech, 11) == spread(speech, 10) == speech

@@ -7,6 +7,8 @@ import pytest
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError
 from quantkit.pipeline import Store, plan_build
+from quantkit.pipeline.chain import calibration_chain, chain
+from quantkit.pipeline.checkpoint import Checkpoint
 from quantkit.recipe import load_recipe
 from tests.pipeline.toy import ARTIFACT, STORE, Points, make_workshop, toy_build, toy_chain
 
@@ -143,9 +145,6 @@ def test_a_missing_checkpoint_is_named(workshop, monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", ["demo-fp32", "demo-int4-kquant"])
 def test_the_real_chain_of_a_shipped_recipe(name, workshop) -> None:
-    from quantkit.pipeline.chain import chain
-    from quantkit.pipeline.checkpoint import Checkpoint
-
     root = Path(__file__).parents[2]
     overrides = ["verify.manifest=speech.jsonl"]
     if name != "demo-fp32":
@@ -158,3 +157,13 @@ def test_the_real_chain_of_a_shipped_recipe(name, workshop) -> None:
         else ["export", "fuse", "calibrate", "quantize", "reference", "verify"]
     )
     assert stages[-1].upstream == (stages[-3].name, "reference")
+
+
+def test_the_chain_of_a_calibration_alone(workshop) -> None:
+    recipe = load_recipe(Path("recipe.yaml"), ["calibrate.manifest=speech.jsonl"])
+    checkpoint = Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64)
+    stages = calibration_chain(recipe, checkpoint, hessians=True)
+    assert [stage.name for stage in stages] == ["export", "fuse", "calibrate"]
+    assert stages[-1].settings == {"hessians": True}
+    with pytest.raises(InputError, match="names no speech to calibrate on"):
+        calibration_chain(load_recipe(Path("recipe.yaml")), checkpoint, hessians=False)

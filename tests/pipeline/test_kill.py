@@ -82,6 +82,23 @@ def test_a_killed_build_resumes_with_the_same_bytes(
     assert not list(workshop.rglob(".*.partial-*")), "leftovers of the killed run stayed"
 
 
+def test_a_killed_stage_goes_on_from_its_scratch(tmp_path, monkeypatch, undisturbed) -> None:
+    workshop = make_workshop(tmp_path / "shop")
+    _kill_at("quantize inside joint.onnx", workshop)
+    _, points = toy_build(monkeypatch, workshop)
+    assert "quantize inside predictor.onnx" not in points
+    assert "quantize inside joint.onnx" in points
+    assert _tree(workshop / ARTIFACT) == undisturbed
+    assert not list(workshop.rglob(".*.scratch"))
+
+
+def test_forced_work_begins_at_its_beginning(tmp_path, monkeypatch) -> None:
+    workshop = make_workshop(tmp_path / "shop")
+    _kill_at("export inside joint.onnx", workshop)
+    _, points = toy_build(monkeypatch, workshop, force=True)
+    assert "export inside encoder.onnx" in points
+
+
 def test_killed_twice_at_different_points(tmp_path, monkeypatch, undisturbed) -> None:
     workshop = make_workshop(tmp_path / "shop")
     _kill_at("fuse ends", workshop)

@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ KEY = StageKey("export", "1", {"chunk_ms": 560}, {}, {})
 
 
 def _put(store, key, recipe="demo") -> None:
-    with store.writing(key, recipe) as out:
+    with store.writing(key, recipe) as (out, _):
         (out / "a.bin").write_bytes(b"12345")
         (out / "deep").mkdir()
         (out / "deep" / "b.bin").write_bytes(b"6")
@@ -31,10 +32,11 @@ def test_what_was_written_is_found_with_sizes_and_digests(tmp_path) -> None:
 
 def test_a_failure_leaves_nothing(tmp_path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(FileNotFoundError), store.writing(KEY, "demo") as out:
+    with pytest.raises(FileNotFoundError), store.writing(KEY, "demo") as (out, _):
         (out / "a.bin").write_bytes((out / "not there").read_bytes())
     assert store.find(KEY) is None
-    assert not list((tmp_path / "export").iterdir())
+    assert not list((tmp_path / "export").glob("[!.]*"))
+    assert not list((tmp_path / "export").glob(".*.partial-*"))
 
 
 def test_damage_is_named(tmp_path) -> None:
@@ -77,3 +79,31 @@ def test_sweep_removes_leftovers_but_not_of_the_living(tmp_path) -> None:
 def test_a_deleted_result_is_an_input_error(tmp_path) -> None:
     with pytest.raises(InputError, match="vanished"):
         Store(tmp_path).read(KEY)
+
+
+def _interrupted(store) -> None:
+    with suppress(KeyboardInterrupt), store.writing(KEY, "demo") as (_, scratch):
+        (scratch / "half").write_bytes(b"6")
+        raise KeyboardInterrupt
+
+
+def test_scratch_outlives_an_interruption_and_goes_with_success(tmp_path) -> None:
+    store = Store(tmp_path)
+    _interrupted(store)
+    store.sweep()
+    with store.writing(KEY, "demo") as (out, scratch):
+        (out / "whole").write_bytes((scratch / "half").read_bytes())
+    assert store.read(KEY).files.keys() == {"whole"}
+    assert not scratch.exists()
+    scratch.mkdir()  # killed between the result and the end of its scratch
+    store.sweep()
+    assert not scratch.exists()
+    assert store.find(KEY) is not None
+
+
+def test_discarded_scratch_is_empty_again(tmp_path) -> None:
+    store = Store(tmp_path)
+    _interrupted(store)
+    store.discard_scratch(KEY)
+    with store.writing(KEY, "demo") as (_, scratch):
+        assert not list(scratch.iterdir())

@@ -121,6 +121,44 @@ def test_one_problem(write, old, new, expected) -> None:
     assert problem.startswith(expected), problem
 
 
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("{}", "calibrate: found no source, accepted: exactly one of manifest, folder, dataset"),
+        (
+            "{manifest: a.jsonl, folder: b}",
+            "calibrate: found manifest and folder, accepted: exactly one of manifest, folder, data",
+        ),
+        ("{manifest: 3}", "calibrate.manifest: found 3, accepted: a text"),
+        ("{folders: a}", "calibrate.folders: unknown key; accepted: manifest, folder, dataset."),
+        ("{dataset: {split: a}}", "calibrate.dataset.name: missing; accepted: a text"),
+        (
+            "{dataset: {name: a/b}}",
+            "calibrate.dataset: found 'a/b' without a revision; a data set of the hub has to be",
+        ),
+        (
+            "{dataset: {name: ./a, revision: main}}",
+            "calibrate.dataset: found revision 'main' for the folder './a'",
+        ),
+        (
+            "{dataset: {name: ./a, utterances: 0}}",
+            "calibrate.dataset.utterances: found 0, accepted: an integer, above 0",
+        ),
+    ],
+)
+def test_speech_comes_from_one_place(write, section, expected) -> None:
+    problems = _problems(write(f"{GOOD}calibrate: {section}\n"))
+    assert problems[0].startswith("r.yaml:14:")
+    assert problems[0].partition(": ")[2].startswith(expected), problems[0]
+
+
+def test_a_data_set_is_read_by_default_from_its_first_recordings(write) -> None:
+    recipe = load_recipe(write(f"{GOOD}calibrate: {{dataset: {{name: a/b, revision: c0ffee}}}}\n"))
+    assert recipe.canonical()["calibrate"] == {
+        "dataset": {"name": "a/b", "split": "train", "revision": "c0ffee", "utterances": 256}
+    }
+
+
 def test_an_unknown_key_names_the_nearest(write) -> None:
     (problem,) = _problems(write(GOOD.replace("bits: 4", "blok_size: 32")))
     assert problem.startswith("r.yaml:8:3: quantize.blok_size: unknown key; accepted: bits, ")

@@ -28,6 +28,8 @@ def test_recipe(path) -> None:
         assert len(source.revision) == 40, "a commit, because branches move"
     else:
         assert isinstance(source, DemoSource)
+    if recipe.calibrate is not None:
+        assert recipe.calibrate.manifest == "calibration/manifest.jsonl"
     utterances = read_manifest(ROOT / recipe.verify.manifest)
     assert all(utterance.text for utterance in utterances)
     if recipe.quantize is None:

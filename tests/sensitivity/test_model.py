@@ -15,7 +15,7 @@ import pytest
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.core.speech import Utterance, read_manifest
+from quantkit.core.speech import read_manifest
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import Sensitivity, load_sensitivity
@@ -25,7 +25,7 @@ from quantkit.quantize.rtn import RtnSettings
 from quantkit.quantize.widths import Width
 from quantkit.sensitivity import measure_sensitivity
 from quantkit.sensitivity.damage import Judge
-from quantkit.sensitivity.reference import hear
+from quantkit.sensitivity.reference import hear, spread
 from quantkit.stream import Transcriber, read_audio
 from quantkit.verify import candidate
 from quantkit.verify.divergence import kl_divergence
@@ -49,7 +49,7 @@ def all_but(names: Sequence[str], model: Path) -> RtnSettings:
 
 
 def measure(
-    model: Path, speech: Sequence[Utterance], settings: RtnSettings, out: Path, scratch: Path
+    model: Path, speech: Sequence[Path], settings: RtnSettings, out: Path, scratch: Path
 ) -> None:
     for folder in (out, scratch):
         folder.mkdir(exist_ok=True)
@@ -57,10 +57,11 @@ def measure(
 
 
 @pytest.fixture(scope="module")
-def speech() -> list[Utterance]:
+def speech() -> list[Path]:
     """The shortest of the recordings for calibration."""
     manifest = ROOT / "calibration" / "asterisk-calibration" / "manifest.jsonl"
-    return sorted(read_manifest(manifest), key=lambda one: one.duration_s or 0.0)[:3]
+    utterances = sorted(read_manifest(manifest), key=lambda one: one.duration_s or 0.0)
+    return [utterance.audio for utterance in utterances[:3]]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def settings(demo_artifact: Path) -> RtnSettings:
 @pytest.fixture(scope="module")
 def measured(
     demo_artifact: Path,
-    speech: list[Utterance],
+    speech: list[Path],
     settings: RtnSettings,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
@@ -103,7 +104,7 @@ def test_every_tensor_is_measured_at_every_width(measured: Path) -> None:
 def test_damage_is_what_the_stored_model_shows(
     measured: Path,
     demo_artifact: Path,
-    speech: list[Utterance],
+    speech: list[Path],
     tmp_path: Path,
 ) -> None:
     name = TENSORS[1]
@@ -111,8 +112,8 @@ def test_damage_is_what_the_stored_model_shows(
     quantize_model(demo_artifact, None, alone, tmp_path, Silent())
     plain, quantized = (Transcriber.load(path, 1) for path in (demo_artifact, tmp_path))
     divergences = []
-    for utterance in speech:
-        samples = read_audio(utterance.audio, 16000)
+    for audio in speech:
+        samples = read_audio(audio, 16000)
         path = candidate.run(plain, samples).tokens
         expected, found = (
             candidate.log_probabilities(
@@ -133,7 +134,7 @@ def test_damage_is_what_the_stored_model_shows(
 
 @pytest.mark.parametrize("graph", ["encoder", "predictor", "joint"])
 def test_an_unchanged_graph_does_no_damage(
-    graph: Any, demo_artifact: Path, speech: list[Utterance]
+    graph: Any, demo_artifact: Path, speech: list[Path]
 ) -> None:
     judge = Judge(demo_artifact, hear(demo_artifact, speech[:1], Silent()))
     damage = judge.damage(graph, load_model(demo_artifact / f"{graph}.onnx"))
@@ -145,14 +146,13 @@ def test_an_unchanged_graph_does_no_damage(
 def test_a_killed_measurement_goes_on_to_the_same_bytes(
     measured: Path,
     demo_artifact: Path,
-    speech: list[Utterance],
+    speech: list[Path],
     settings: RtnSettings,
     tmp_path: Path,
 ) -> None:
     scratch, killed = tmp_path / "scratch", tmp_path / "killed"
     script = (
         "from pathlib import Path, PosixPath\n"
-        "from quantkit.core.speech import Utterance\n"
         "from quantkit.quantize.rtn import RtnSettings\n"
         "from tests.sensitivity.test_model import measure\n"
         f"settings = RtnSettings(exclude={settings.exclude!r})\n"
@@ -202,8 +202,14 @@ def test_a_budget_from_measurements_to_a_model(
 
 
 def test_globs_are_those_of_the_recipe(
-    demo_artifact: Path, speech: list[Utterance], tmp_path: Path
+    demo_artifact: Path, speech: list[Path], tmp_path: Path
 ) -> None:
     wrong = RtnSettings(exclude=("decoder/*",))
     with pytest.raises(InputError, match=r"^quantize\.exclude\[0\]: 'decoder/\*' matches none"):
         measure(demo_artifact, speech, wrong, tmp_path / "out", tmp_path / "scratch")
+
+
+def test_some_of_the_recordings_come_from_all_of_them() -> None:
+    recordings = [Path(f"{index}.wav") for index in range(10)]
+    assert [path.stem for path in spread(recordings, 4)] == ["0", "2", "5", "7"]
+    assert spread(recordings, None) == spread(recordings, 11) == recordings

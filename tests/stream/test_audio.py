@@ -13,6 +13,7 @@ from quantkit.core.errors import InputError
 from quantkit.stream import read_audio, read_blocks
 
 Array = NDArray[np.float32]
+ROOT = Path(__file__).parents[2]
 
 
 def noise(samples: int, channels: int = 1) -> Array:
@@ -39,6 +40,21 @@ def test_blocks_join_to_the_whole(tmp_path: Path, block_s: float) -> None:
     soundfile.write(path, noise(20_000, 2), 44_100)
     blocks = list(read_blocks(path, block_s=block_s))
     np.testing.assert_array_equal(np.concatenate(blocks), read_audio(path))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 0.9])
+def test_an_mp3_is_the_same_in_pieces(tmp_path: Path, level: float) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(50_000), 16_000, compression_level=level)
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(read_audio(path), whole, atol=1e-6)
+
+
+def test_an_mp3_without_a_header_is_read_to_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "calibration" / "game-calibration" / "020001P2.mp3"
+    assert soundfile.info(path).frames > 67 * 576, "libsndfile guesses more than there is"
+    assert len(read_audio(path, 11_025)) == 67 * 576
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,15 @@ def test_the_summary_adds_up() -> None:
     assert found["encoder_max_abs_error_by_chunk"] == [0.5, 0.5]
     assert found["decisions"] == 12
     assert found["wer"] is None
+
+
+def test_word_errors_are_compared_in_pairs() -> None:
+    summary = ParitySummary("reference", "candidate")
+    one, other = parity([(1, 1), (2, 3)]), parity([(1, 1)])
+    summary.parities += [replace(one, words=(2, 3, 10)), replace(other, words=(5, 6, 10))]
+    wer = summary.as_json()["wer"]
+    assert (wer["reference"], wer["candidate"], wer["words"]) == (0.35, 0.45, 20)
+    assert [wer[f"difference{end}"] for end in ("", "_low", "_high")] == pytest.approx([0.1] * 3)
 
 
 def test_nothing_measured_is_null_not_zero() -> None:

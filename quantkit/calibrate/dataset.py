@@ -1,0 +1,140 @@
+"""Recordings out of a data set of the `datasets` library, as files."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from quantkit.calibrate.settings import DatasetSettings
+from quantkit.core.errors import MissingExtraError, SettingError
+from quantkit.core.files import sha256_file, sha256_json, write_bytes, write_text
+from quantkit.core.progress import Progress
+from quantkit.stream.audio import duration_s
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
+
+_KEY = "calibrate.dataset"
+
+
+def fetch_dataset(settings: DatasetSettings, out: Path, scratch: Path, progress: Progress) -> None:
+    """Write the first recordings of a data set as their own files, and `out`/manifest.jsonl.
+
+    Args:
+        settings: which data set, and how many recordings.
+        out: existing directory.
+        scratch: existing directory; recordings that an interrupted call left there are not fetched
+            again.
+        progress: told about each recording.
+
+    Raises:
+        SettingError: the data set cannot be opened, or has no recordings that can be read.
+        MissingExtraError: `datasets` is not installed.
+    """
+    fetched = sorted(scratch.glob("[0-9]*"))
+    rows = _recordings(settings, len(fetched))
+    total = settings.utterances - len(fetched)
+    for number, content in enumerate(progress.track(rows, total, "fetch"), start=len(fetched)):
+        fetched.append(_keep(content, scratch, number, settings.name))
+    if not fetched:
+        raise SettingError(_KEY, f"{settings.name}: split {settings.split!r} has no recording")
+    lines = []
+    for path in fetched:
+        shutil.copyfile(path, out / path.name)
+        lines.append(json.dumps({"audio": path.name, "duration_s": round(duration_s(path), 3)}))
+    write_text(out / "manifest.jsonl", "\n".join(lines) + "\n")
+
+
+def dataset_digest(settings: DatasetSettings) -> str:
+    """What pins the content of a data set: its revision, or the bytes of a folder's files.
+
+    Raises:
+        SettingError: there is no such folder.
+    """
+    if not settings.local:
+        return sha256_json(settings.revision)
+    folder = Path(settings.name)
+    if not folder.is_dir():
+        raise SettingError(
+            f"{_KEY}.name",
+            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}",
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in files})
+
+
+def _recordings(settings: DatasetSettings, skipped: int) -> Iterator[bytes]:
+    """Contents of the audio files after the first `skipped` ones."""
+    rows, column = _open(settings)
+    try:
+        for row in islice(rows.skip(skipped), settings.utterances - skipped):
+            yield _content(row[column])
+    except ImportError as error:
+        raise SettingError(
+            _KEY,
+            f"{settings.name}: {error} Data sets that hold their audio in parquet files need no "
+            "such package: on the hub see the revision refs/convert/parquet; for audio files in a "
+            "folder use calibrate.folder",
+        ) from error
+
+
+def _open(settings: DatasetSettings) -> tuple[IterableDataset, str]:
+    """The data set, not decoded, and the name of its audio column."""
+    try:
+        from datasets import Audio, load_dataset
+        from datasets.exceptions import DatasetsError
+    except ModuleNotFoundError:
+        raise MissingExtraError("datasets", "eval") from None
+    try:
+        rows = load_dataset(
+            settings.name,
+            settings.config,
+            split=settings.split,
+            revision=settings.revision,
+            streaming=True,
+        )
+    except (DatasetsError, OSError, ValueError) as error:
+        raise SettingError(_KEY, f"cannot open {settings.name}: {error}") from error
+    typed = [name for name, kind in (rows.features or {}).items() if isinstance(kind, Audio)]
+    columns = rows.column_names or []
+    found = typed or [name for name in columns if name == "audio"]
+    if len(found) != 1:
+        raise SettingError(
+            _KEY,
+            f"{settings.name}: found {len(found)} columns of audio among "
+            f"{', '.join(columns) or 'unnamed ones'}, accepted: one, typed as audio or named so",
+        )
+    # As stored: decoding by `datasets` would need one more library.
+    return rows.cast_column(found[0], Audio(decode=False)), found[0]
+
+
+def _content(audio: dict[str, Any]) -> bytes:
+    if audio["bytes"] is not None:
+        return bytes(audio["bytes"])
+    import fsspec
+
+    with fsspec.open(audio["path"], "rb") as file:
+        return bytes(file.read())
+
+
+def _keep(content: bytes, folder: Path, number: int, name: str) -> Path:
+    """Write one recording, complete or not at all, with its format's suffix."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            suffix = file.format.lower()
+    except soundfile.LibsndfileError as error:
+        raise SettingError(
+            _KEY,
+            f"{name}: recording {number} cannot be read as audio ({error.error_string}), accepted: "
+            "the formats of libsndfile",
+        ) from error
+    path = folder / f"{number:06d}.{suffix}"
+    write_bytes(path, content)
+    return path

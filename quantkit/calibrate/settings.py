@@ -1,0 +1,77 @@
+"""The `calibrate` section of a recipe: where the speech comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class DatasetSettings(BaseModel):
+    """The first recordings of a data set that the `datasets` library opens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        min_length=1,
+        description="ORGANISATION/NAME on the hub, or a folder as ./FOLDER or /FOLDER",
+    )
+    config: str | None = None
+    split: str = Field("train", min_length=1)
+    revision: str | None = Field(
+        None, min_length=1, description="the commit that pins a data set of the hub"
+    )
+    utterances: Annotated[int, Field(gt=0)] = 256
+
+    @property
+    def local(self) -> bool:
+        """Whether the name is a folder of this machine."""
+        return self.name.startswith((".", "/"))
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.local and self.revision is not None:
+            raise ValueError(
+                f"found revision {self.revision!r} for the folder {self.name!r}; only a data set "
+                "of the hub has revisions: remove it"
+            )
+        if not self.local and self.revision is None:
+            raise ValueError(
+                f"found {self.name!r} without a revision; a data set of the hub has to be pinned, "
+                "because its files change: add revision: COMMIT from its history, or write a "
+                f"folder as ./{self.name}"
+            )
+        return self
+
+
+class CalibrateSettings(BaseModel):
+    """Speech whose activations weigh the quantization errors; one of its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    manifest: str | None = Field(
+        None, description="JSON lines that name recordings; relative to the caller"
+    )
+    folder: str | None = Field(
+        None, description="a folder of recordings, searched with all below it; relative likewise"
+    )
+    dataset: DatasetSettings | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the recipe that names the speech."""
+        return next(f"calibrate.{name}" for name in self.given())
+
+    def given(self) -> list[str]:
+        """Names of the keys that are set."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = self.given()
+        if len(given) != 1:
+            raise ValueError(
+                f"found {' and '.join(given) or 'no source'}, accepted: exactly one of "
+                f"{', '.join(type(self).model_fields)}"
+            )
+        return self

@@ -1,0 +1,60 @@
+"""A recipe into activation statistics alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.calibrate import REPORT
+from quantkit.core.errors import InputError
+from quantkit.core.files import complete_directory
+from quantkit.pipeline.chain import calibration_chain
+from quantkit.pipeline.checkpoint import find_checkpoint
+from quantkit.pipeline.engine import run
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.speech import check_speech
+from quantkit.pipeline.store import Store
+from quantkit.recipe import Recipe, parse_source
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Where the statistics are, to be read only, and the content of calibration.json."""
+
+    directory: Path
+    report: Mapping[str, Any]
+
+
+def calibrate_recipe(
+    recipe: Recipe, store: Store, progress: StageProgress, *, hessians: bool = False
+) -> Calibrated:
+    """Run a recipe's chain up to its calibration; with Hessians if asked for or needed.
+
+    Raises:
+        InputError: something that the recipe names is missing or wrong.
+    """
+    check_speech(recipe)
+    checkpoint = find_checkpoint(parse_source(recipe.model.source))
+    hessians = hessians or recipe.needs_hessians()
+    stages = calibration_chain(recipe, checkpoint, hessians=hessians)
+    directory = run(stages, store, recipe.name, progress)["calibrate"].directory
+    return Calibrated(directory, json.loads((directory / REPORT).read_text(encoding="utf-8")))
+
+
+def copy_statistics(calibrated: Calibrated, out: Path) -> None:
+    """Copy the statistics into `out`, complete or not at all.
+
+    Raises:
+        InputError: `out` holds other files.
+    """
+    if out.exists() and not (out / REPORT).is_file() and (out.is_file() or any(out.iterdir())):
+        raise InputError(
+            f"--out {out}: exists and holds no statistics of quantkit, accepted: a new or empty "
+            "directory, or statistics to replace"
+        )
+    with complete_directory(out) as temporary:
+        shutil.copytree(calibrated.directory, temporary, dirs_exist_ok=True)

@@ -1,0 +1,116 @@
+"""Calibration speech in the chain: where it comes from, and that nothing is judged on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from quantkit.calibrate import (
+    CalibrateSettings,
+    DatasetSettings,
+    dataset_digest,
+    fetch_dataset,
+    find_recordings,
+    recordings_digest,
+    shared_recordings,
+)
+from quantkit.core.errors import SettingError
+from quantkit.core.speech import read_manifest
+from quantkit.pipeline.engine import Stage, Workspace
+from quantkit.pipeline.key import code_digest, library_versions
+from quantkit.recipe import Recipe
+
+_STAGE = "speech"
+#: Pairs of files that a message names; the others are counted.
+_NAMED = 5
+
+
+def speech_stages(recipe: Recipe) -> list[Stage]:
+    """What has to run before any stage that hears the calibration speech.
+
+    Raises:
+        SettingError: the data set is a folder that does not exist.
+        MissingExtraError: `datasets` is not installed.
+    """
+    if recipe.calibrate is None or recipe.calibrate.dataset is None:
+        return []
+    return [dataset_stage(recipe.calibrate.dataset, Path(recipe.verify.manifest))]
+
+
+def dataset_stage(settings: DatasetSettings, evaluation: Path) -> Stage:
+    """The recordings of a data set; chains of all checkpoints and schemes share them.
+
+    They are refused where one of them is in the manifest `evaluation`.
+
+    Raises:
+        SettingError: the data set is a folder that does not exist.
+        MissingExtraError: `datasets` is not installed.
+    """
+
+    def work(space: Workspace) -> None:
+        fetch_dataset(settings, space.out, space.scratch, space.progress)
+
+    def accept(fetched: Path) -> None:
+        source = CalibrateSettings(dataset=settings)
+        refuse_shared(source, find_recordings(source, fetched), evaluation)
+
+    return Stage(
+        _STAGE,
+        f"1+{code_digest(['calibrate', 'stream', 'core'])}",
+        work,
+        settings=settings.model_dump(mode="json"),
+        files={"dataset": dataset_digest(settings)},
+        libraries=library_versions(["datasets"], extra="eval"),
+        accept=accept,
+    )
+
+
+def speech_inputs(settings: CalibrateSettings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What a stage that hears the calibration speech depends on: `upstream` and `files` of it.
+
+    Raises:
+        SettingError: the speech is missing or wrong.
+    """
+    if settings.dataset is not None:
+        return (_STAGE,), {}
+    return (), {"speech": recordings_digest(find_recordings(settings))}
+
+
+def heard(settings: CalibrateSettings, upstream: Mapping[str, Path]) -> list[Path]:
+    """The calibration recordings, for a stage with `speech_inputs`."""
+    return find_recordings(settings, upstream.get(_STAGE))
+
+
+def check_speech(recipe: Recipe) -> None:
+    """Refuse calibration speech on this machine that the recipe also verifies with.
+
+    Speech of a data set is checked by its stage, as soon as it is here.
+
+    Raises:
+        InputError: it is, or one of both is missing or wrong.
+    """
+    if recipe.calibrate is not None and recipe.calibrate.dataset is None:
+        recordings = find_recordings(recipe.calibrate)
+        refuse_shared(recipe.calibrate, recordings, Path(recipe.verify.manifest))
+
+
+def refuse_shared(
+    settings: CalibrateSettings, recordings: Sequence[Path], evaluation: Path
+) -> None:
+    """Compare by decoded samples, so that a copy in another lossless format is found too.
+
+    Raises:
+        SettingError: a recording is also in the manifest `evaluation`.
+    """
+    judged = [utterance.audio for utterance in read_manifest(evaluation)]
+    pairs = shared_recordings(recordings, judged)
+    if not pairs:
+        return
+    named = [f"{one} is {other}" for one, other in pairs[:_NAMED]]
+    more = [f"and {len(pairs) - _NAMED} more"] if len(pairs) > _NAMED else []
+    raise SettingError(
+        settings.key,
+        f"found recordings that verify.manifest {evaluation} has too, and a model must not be "
+        f"judged on what it was calibrated on: {', '.join([*named, *more])}; remove them from one "
+        "of the two",
+    )
