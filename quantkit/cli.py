@@ -250,28 +250,30 @@ def quantize(
     bits: int | None = None,
     block_size: int | None = None,
     accuracy_level: int | None = None,
-    calibration: Path | None = None,
+    calibration: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True)] = (),
 ) -> None:
-    """Quantize the weight matrices of any ONNX file.
+    """Quantize the weights of any ONNX file: MatMul, Gemm, 1x1 convolutions, embedding tables.
 
     Args:
         model: the ONNX file.
-        scheme: rtn or kquant.
+        scheme: rtn, kquant or gptq.
         out: the file to write; its weights go beside it, into OUT.data.
-        bits: 4 or 8.
+        bits: 2, 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
         accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
-        calibration: a directory of activation statistics, which kquant then weighs errors with.
+        calibration: .npz files, each with one set of the model's inputs by name; kquant and gptq
+            then weigh errors by what the weights are multiplied with. gptq needs them.
     """
+    from quantkit.pipeline.file import quantize_file
     from quantkit.pipeline.progress import progress_on
-    from quantkit.quantize import parse_settings, quantize_file
+    from quantkit.quantize import parse_settings
 
     given = {
         "scheme": scheme,
         "bits": bits,
         "block_size": block_size,
         "accuracy_level": accuracy_level,
-        "importance": "activation" if calibration else None,
+        "importance": "activation" if calibration and scheme == "kquant" else None,
     }
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)

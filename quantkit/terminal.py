@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -87,7 +88,7 @@ def sensitivity_table(report: Mapping[str, Any]) -> Table:
             f"{choice['kl_mean']:.1e}\n{choice['bytes'] / 1e3:.0f} kB"
             for choice in tensor["choices"]
         ]
-        table.add_row(tensor["name"], *cells)
+        table.add_row(tensor["name"].removesuffix(".weight"), *cells)
     return table
 
 
@@ -101,17 +102,25 @@ def allocation_table(report: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("tensor", overflow="fold")
     widths = sorted({(one["bits"], one["block_size"]) for one in report["tensors"]}, key=_stored)
-    kinds: dict[str, dict[tuple[int, int], list[str]]] = {}
+    kinds: dict[str, dict[tuple[int, int], list[int | None]]] = {}
     for one in report["tensors"]:
         kind, layer = kind_and_layer(one["name"])
-        cells = kinds.setdefault(kind, {})
-        word = "x" if layer is None else str(layer)
-        cells.setdefault((one["bits"], one["block_size"]), []).append(word)
+        cells = kinds.setdefault(kind.removesuffix(".weight"), {})
+        cells.setdefault((one["bits"], one["block_size"]), []).append(layer)
     for bits, block_size in widths:
         table.add_column(_width({"bits": bits, "block_size": block_size}))
     for kind, cells in kinds.items():
-        table.add_row(kind, *(" ".join(cells.get(width, [])) for width in widths))
+        table.add_row(kind, *(_layers(cells.get(width, [])) for width in widths))
     return table
+
+
+def _layers(layers: Sequence[int | None]) -> str:
+    """`0-3 5`, or `x` for what belongs to no layer."""
+    numbers = sorted(layer for layer in layers if layer is not None)
+    # What follows on a number has the same distance from its place as that.
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda x: x[1] - x[0])]
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return " ".join(words if numbers else ["x"] * len(layers))
 
 
 def _worst(tensor: Mapping[str, Any]) -> float:

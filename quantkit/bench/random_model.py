@@ -122,19 +122,7 @@ def _enliven(model: EncDecRNNTBPEModel, *, heavy_tails: bool) -> None:
         if "pos_bias" in name:
             parameter.normal_(0.0, 0.1)
     for module in model.encoder.modules():
-        if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
-            module.weight.normal_(1.0, 0.1)
-            module.bias.normal_(0.0, 0.1)
-            if heavy_tails:
-                module.weight.log_normal_(0.0, GAIN_SPREAD)
-        if isinstance(module, nn.BatchNorm1d):
-            module.running_mean.normal_(0.0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-        if isinstance(module, nn.Linear | nn.Conv1d):
-            # PyTorch draws weights that shrink a signal by sqrt(3) at every layer.
-            module.weight.mul_(3**0.5)
-            if heavy_tails:
-                _draw_heavy_tailed(module.weight)
+        _enliven_module(module, heavy_tails=heavy_tails)
     for name, parameter in model.decoder.prediction["dec_rnn"].lstm.named_parameters():
         if name.startswith("weight"):
             parameter.mul_(LSTM_GAIN)
@@ -142,6 +130,22 @@ def _enliven(model: EncDecRNNTBPEModel, *, heavy_tails: bool) -> None:
     mel, lengths = model.preprocessor(input_signal=audio, length=torch.tensor([audio.shape[1]]))
     _scale_stem(model.encoder.pre_encode, mel.transpose(1, 2), lengths)
     _balance_joint(model, *model.encoder(audio_signal=mel, length=lengths))
+
+
+def _enliven_module(module: nn.Module, *, heavy_tails: bool) -> None:
+    if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
+        module.weight.normal_(1.0, 0.1)
+        module.bias.normal_(0.0, 0.1)
+        if heavy_tails:
+            module.weight.log_normal_(0.0, GAIN_SPREAD)
+    if isinstance(module, nn.BatchNorm1d):
+        module.running_mean.normal_(0.0, 0.1)
+        module.running_var.uniform_(0.5, 1.5)
+    if isinstance(module, nn.Linear | nn.Conv1d):
+        # PyTorch draws weights that shrink a signal by sqrt(3) at every layer.
+        module.weight.mul_(3**0.5)
+        if heavy_tails:
+            _draw_heavy_tailed(module.weight)
 
 
 def _draw_heavy_tailed(weight: Tensor) -> None:

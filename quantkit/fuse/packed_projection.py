@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantkit.graph.constants import add_constant, constant_of, lazy
+from quantkit.graph.constants import add_constant, constant_of, lazy, read_constant
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _pack(graph: ir.Graph, source: ir.Value, products: list[Product]) -> None:
     name = _packed_name([str(product.weight.name) for product in products])
 
     def columns() -> NDArray[np.float32]:
-        return np.concatenate([tensor.numpy() for tensor in tensors], axis=1)
+        return np.concatenate([read_constant(tensor) for tensor in tensors], axis=1)
 
     shape = (tensors[0].shape.numpy()[0], sum(widths))
     packed = add_constant(graph, lazy(name, shape, columns))

@@ -11,7 +11,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.constants import constant_of, lazy
+from quantkit.graph.constants import constant_of, lazy, read_constant
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -34,6 +34,8 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         tensor, node = constant_of(weight), convolved.producer()
         if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1 or node is None:
             return result.fail("weight is no constant of shape [out, in, 1]", weight)
+        if tensor.dtype != ir.DataType.FLOAT:
+            return result.fail(f"weight is {tensor.dtype.name}", weight)
         plain: dict[str, Any] = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
         for name, neutral in plain.items():
             found = node.attributes[name].value if name in node.attributes else neutral
@@ -48,7 +50,7 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         if tensor is None:
             raise ValueError(f"{name} is no constant")
         outputs, inputs, _kernel = tensor.shape.numpy()
-        matrix = lazy(name, (inputs, outputs), lambda: tensor.numpy()[:, :, 0].T)
+        matrix = lazy(name, (inputs, outputs), lambda: read_constant(tensor)[:, :, 0].T)
         # The convolution's weight goes with its node, so that its name is free.
         weight.name = f"{name}.convolution"
         product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))

@@ -5,20 +5,38 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from quantkit.fuse.weights import remove_node, transposed
-from quantkit.graph.constants import constant_of, replace_constant
+from quantkit.graph.constants import add_constant, constant_of, replace_constant
+
+SWAPPED = (1, 0)
 
 
 def fold_weight_transposes(model: ir.Model) -> int:
-    """Store transposed weights that one node uses; returns how many."""
+    """Store weights transposed, subgraphs included; returns how many nodes went.
+
+    A matrix with other users, as an embedding that the output layer shares, gets a transposed twin.
+    """
+    twins: dict[ir.Value, ir.Value] = {}
     count = 0
-    for node in list(model.graph):
-        if node.op_type != "Transpose":
+    for node in list(model.graph.all_nodes()):
+        if node.op_type != "Transpose" or node.outputs[0].is_graph_output():
             continue
         weight = node.inputs[0]
         tensor = constant_of(weight)
-        if tensor is None or weight is None or len(list(weight.uses())) != 1:
+        if weight is None or tensor is None or tensor.dtype != ir.DataType.FLOAT:
             continue
-        replace_constant(weight, transposed(tensor, tuple(node.attributes["perm"].as_ints())))
-        remove_node(node, weight)
+        axes = range(len(tensor.shape))
+        order = tuple(node.attributes.get_ints("perm", axes[::-1]))
+        if weight in twins and order == SWAPPED:
+            remove_node(node, twins[weight])
+        elif len(list(weight.uses())) == 1:
+            replace_constant(weight, transposed(tensor, order))
+            remove_node(node, weight)
+        elif order == SWAPPED:
+            twin = transposed(tensor, order)
+            twin.name = f"{weight.name}.transposed"
+            twins[weight] = add_constant(model.graph, twin)
+            remove_node(node, twins[weight])
+        else:
+            continue
         count += 1
     return count

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from quantkit.graph.constants import lazy
+from quantkit.graph.constants import lazy, read_constant
 
 
 def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.LazyTensor:
     """A lazily transposed tensor under the same name."""
     shape = tuple(tensor.shape.numpy()[axis] for axis in permutation)
-    return lazy(str(tensor.name), shape, lambda: tensor.numpy().transpose(permutation))
+    return lazy(str(tensor.name), shape, lambda: read_constant(tensor).transpose(permutation))
 
 
 def remove_node(node: ir.Node, replacement: ir.Value) -> None:

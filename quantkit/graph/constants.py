@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -43,10 +44,23 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
 def scaled(tensor: ir.TensorProtocol, factor: float | NDArray[np.float32]) -> ir.LazyTensor:
     """A lazily multiplied tensor under the same name; a factor may be any that broadcasts."""
     shape = tuple(tensor.shape.numpy())
-    return lazy(str(tensor.name), shape, lambda: tensor.numpy() * np.asarray(factor, np.float32))
+    return lazy(
+        str(tensor.name), shape, lambda: read_constant(tensor) * np.asarray(factor, np.float32)
+    )
 
 
 def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:
     """Give an initializer new content; its name stays."""
     value.const_value = tensor
     value.shape = ir.Shape(tensor.shape.numpy())
+
+
+def read_constant(tensor: ir.TensorProtocol) -> NDArray[Any]:
+    """The values in memory of their own; a file that they are mapped from is closed.
+
+    A mapped file counts as memory of the process until then: weights have to pass one at a time.
+    """
+    values = np.array(tensor.numpy(), order="C")
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.release()
+    return values

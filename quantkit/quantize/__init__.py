@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from quantkit.quantize.file import quantize_file
 from quantkit.quantize.model import quantize_model
 from quantkit.quantize.settings import QuantizeSettings, parse_settings
 
-__all__ = ["QuantizeSettings", "parse_settings", "quantize_file", "quantize_model"]
+__all__ = ["QuantizeSettings", "parse_settings", "quantize_model"]

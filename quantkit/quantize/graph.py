@@ -69,10 +69,12 @@ def _lookup(node: ir.Node, inputs: list[ir.Value], packed: PackedMatrix, _: int)
 
 
 def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> list[ir.Value]:
-    """Make the packed arrays initializers, named after the matrix."""
-    table = matrix.use == "lookup"
-    base = f"{matrix.name}_transposed" if matrix.transposed and not table else matrix.name
-    codes = packed.codes.reshape(packed.columns, -1) if table else packed.codes
+    """Make the packed arrays initializers, named after the matrix and the way it is used."""
+    base, codes = matrix.name, packed.codes
+    if matrix.use == "lookup":
+        base, codes = f"{base}_table", codes.reshape(packed.columns, -1)
+    elif matrix.transposed:
+        base = f"{base}_transposed"
     tensors: list[ir.TensorProtocol] = [
         ir.Tensor(codes, name=f"{base}_q{packed.bits}"),
         ir.Tensor(packed.scales, name=f"{base}_scales"),

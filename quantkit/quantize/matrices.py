@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quantkit.core.errors import InputError
+from quantkit.graph.constants import read_constant
 from quantkit.quantize.blocks import FloatArray
 from quantkit.quantize.moments import InputMoments
 
@@ -54,13 +55,9 @@ class WeightMatrix:
         Raises:
             InputError: a weight is NaN or infinite.
         """
-        tensor = self.tensor
-        stored = tensor.numpy()
-        # Copied even where the layout is right: compiled loops know writable aligned arrays only.
-        weight = np.array(stored.T if self.transposed else stored, np.float32, order="C")
-        del stored
-        if isinstance(tensor, ir.ExternalTensor):
-            tensor.release()
+        # A copy even where the layout is right: compiled loops know writable aligned arrays only.
+        stored = read_constant(self.tensor)
+        weight = np.ascontiguousarray(stored.T if self.transposed else stored)
         finite = np.isfinite(weight)
         if not finite.all():
             bad = weight.size - int(np.count_nonzero(finite))

@@ -18,7 +18,7 @@ from quantkit.quantize.algorithms import Algorithm, AlgorithmSettings
 from quantkit.quantize.budget import AllocatedTensor, AllocationReport, allocate_widths
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import load_sensitivity
-from quantkit.quantize.options import Rule
+from quantkit.quantize.options import Rule, refuse_slow
 from quantkit.quantize.selection import require_match, without
 from quantkit.quantize.widths import (
     CHOICES,
@@ -45,6 +45,22 @@ class MixedSettings(BaseModel):
     def _has_one_place_for_rules(self) -> Self:
         if self.base.rules:
             raise ValueError("base.rules: accepted here: widths: {by: rules, rules: [...]}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_kernels(self) -> Self:
+        made: list[tuple[tuple[str | int, ...], Rule]] = []
+        match self.widths:
+            case RuleWidths(rules=rules):
+                made = [(("widths", "rules", index), rule) for index, rule in enumerate(rules)]
+            case BudgetWidths(choices=choices):
+                made = [
+                    (("widths", "choices", index), width.rule("*"))
+                    for index, width in enumerate(choices)
+                ]
+            case PublishedWidths():
+                pass
+        refuse_slow("MixedSettings", ((key, self.base.following(rule)) for key, rule in made))
         return self
 
     @property
@@ -105,11 +121,11 @@ def resolve(
                 )
             measured = load_sensitivity(sensitivity)
             allocation = allocate_widths(widths, inventory, names, measured)
-            rules = tuple(exactly(tensor) for tensor in allocation["tensors"])
+            rules = tuple(_exactly(tensor) for tensor in allocation["tensors"])
     return Resolved(settings.base.model_copy(update={"rules": rules}), allocation)
 
 
-def exactly(tensor: AllocatedTensor) -> Rule:
+def _exactly(tensor: AllocatedTensor) -> Rule:
     """The rule that gives this tensor, and no other, its width."""
-    width = {"bits": tensor["bits"], "block_size": tensor["block_size"]}
-    return Rule.model_validate({"match": glob.escape(tensor["name"]), **width})
+    width = Width.model_validate({"bits": tensor["bits"], "block_size": tensor["block_size"]})
+    return width.rule(glob.escape(tensor["name"]))

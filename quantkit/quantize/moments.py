@@ -9,7 +9,6 @@ share a file.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
 
 MOMENTS, HESSIANS = "moments.npz", "hessians.json"
@@ -60,11 +60,7 @@ def load_moments(calibration: Path) -> dict[str, InputMoments]:
     path = calibration / MOMENTS
     if not path.is_file():
         raise InputError(f"{path}: no such file; the calibration stage writes it")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            diagonals = {name: np.asarray(archive[name], np.float64) for name in archive.files}
-    except (ValueError, OSError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: this is not an .npz archive of arrays ({error})") from error
+    diagonals = {name: np.asarray(array, np.float64) for name, array in read_npz(path).items()}
     for name, vector in diagonals.items():
         if vector.ndim != 1 or not np.isfinite(vector).all() or (vector < 0).any():
             raise InputError(

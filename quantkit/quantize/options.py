@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
 from quantkit.quantize.moments import InputMoments
@@ -14,6 +16,10 @@ Bits = Literal[2, 4, 8]
 BlockSize = Literal[16, 32, 64, 128, 256]
 # 0 leaves the choice to the runtime (float32), 1 asks for float32, 4 allows int8 activations.
 AccuracyLevel = Literal[0, 1, 4]
+
+# Where ONNX Runtime has a 2-bit kernel; elsewhere it computes the same, 10 to 30 times slower.
+TWO_BIT_BLOCKS = (32, 64, 128)
+TWO_BIT_LEVEL = 4
 
 
 class Rule(BaseModel):
@@ -47,6 +53,13 @@ class SchemeSettings(BaseModel, ABC):
     exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
     rules: tuple[Rule, ...] = ()
 
+    @model_validator(mode="after")
+    def _has_kernels(self) -> Self:
+        """Refuse 2-bit settings that would crawl, those that a rule makes included."""
+        made = [(("rules", index), self.following(rule)) for index, rule in enumerate(self.rules)]
+        refuse_slow(type(self).__name__, [(("bits",), self), *made])
+        return self
+
     @property
     def needs_activations(self) -> bool:
         """Whether the algorithm wants the mean squared inputs of the calibration stage."""
@@ -75,3 +88,32 @@ class SchemeSettings(BaseModel, ABC):
             weight: float32 [K, N], finite, C-contiguous.
             moments: of its inputs; given if needs_activations, with the Hessian if needs_hessians.
         """
+
+
+def refuse_slow(title: str, named: Iterable[tuple[tuple[str | int, ...], SchemeSettings]]) -> None:
+    """Refuse widths that the runtime has no fast kernel for, each under its key.
+
+    Raises:
+        ValidationError: of the model `title`, with every such key.
+    """
+    wrong = [
+        InitErrorDetails(type="value_error", loc=key, input=2, ctx={"error": ValueError(why)})
+        for key, settings in named
+        if (why := _why_slow(settings))
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data(title, wrong)
+
+
+def _why_slow(settings: SchemeSettings) -> str:
+    """Why the runtime has no fast kernel for these widths; empty if it has."""
+    if settings.bits != 2 or (
+        settings.block_size in TWO_BIT_BLOCKS and settings.accuracy_level == TWO_BIT_LEVEL
+    ):
+        return ""
+    return (
+        f"2 bits with block_size {settings.block_size} and accuracy_level "
+        f"{settings.accuracy_level} have no kernel in ONNX Runtime and would run 10 to 30 times "
+        "slower; accepted with 2 bits: block_size "
+        f"{', '.join(map(str, TWO_BIT_BLOCKS))} with accuracy_level {TWO_BIT_LEVEL}"
+    )

@@ -26,7 +26,8 @@ def parse_settings(values: Mapping[str, Any]) -> Algorithm:
         return _ADAPTER.validate_python(dict(values))
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']} (found {item['input']!r})"
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')} "
+            f"(found {item['input']!r})"
             for item in error.errors()
         ]
         raise InputError("quantization settings:\n  " + "\n  ".join(problems)) from error

@@ -30,7 +30,8 @@ class GraphReport(TypedDict):
 
     `parameters` counts the elements of the floating point constants before quantization;
     `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays
-    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither.
+    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither,
+    nor do weights that were stored in few bits before.
     """
 
     parameters: int
@@ -82,13 +83,6 @@ def quantize_matrices(
 
 
 def _kept(model: ir.Model) -> list[TensorReport]:
-    quantized = {
-        value.name
-        for node in model.graph.all_nodes()
-        if node.op_type in {"MatMulNBits", "GatherBlockQuantized"}
-        for value in node.inputs
-        if value is not None
-    }
     return [
         {
             "name": name,
@@ -99,12 +93,11 @@ def _kept(model: ir.Model) -> list[TensorReport]:
             "relative_error": 0.0,
         }
         for name, tensor in float_constants(model).items()
-        if name not in quantized
     ]
 
 
 def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
-    """Floating point initializers and Constant nodes of all graphs."""
+    """Floating point initializers and Constant nodes of all graphs, but no scales."""
     found: dict[str, ir.TensorProtocol] = {}
     for graph in model.graphs():
         for name, value in graph.initializers.items():
@@ -115,4 +108,8 @@ def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None and tensor.dtype.is_floating_point():
                 found[node.outputs[0].name or ""] = tensor
+        elif node.op_type in {"MatMulNBits", "GatherBlockQuantized"}:
+            # Codes, scales and zero points; the sixth input of MatMulNBits is a bias.
+            for stored in node.inputs[:4]:
+                found.pop("" if stored is None else stored.name or "", None)
     return found

@@ -26,6 +26,10 @@ class Width(BaseModel):
     def __str__(self) -> str:
         return f"{self.bits} bits in blocks of {self.block_size}"
 
+    def rule(self, match: str) -> Rule:
+        """The rule that gives this width to what a glob matches."""
+        return Rule(match=match, bits=self.bits, block_size=self.block_size)
+
 
 # From less than 4.2 to 9.25 stored bits a weight.
 CHOICES = (

@@ -32,6 +32,7 @@ def test_schema_is_json_schema(capsys) -> None:
         "model",
         "calibrate",
         "quantize",
+        "sensitivity",
         "verify",
     }
 
@@ -82,7 +83,7 @@ def test_a_missed_gate_is_exit_code_1_with_by_how_much(workshop, capsys) -> None
 def test_a_wrong_recipe_is_exit_code_2(workshop, capsys) -> None:
     assert main(["build", "recipe.yaml", "--set", "quantize.bits=5"]) == 2
     err = capsys.readouterr().err
-    assert "--set quantize.bits=5: quantize.bits: found 5, accepted: 4 or 8" in err
+    assert "--set quantize.bits=5: quantize.bits: found 5, accepted: 2, 4 or 8" in err
 
 
 def test_debug_lets_the_traceback_through(workshop) -> None:
@@ -178,6 +179,16 @@ def test_quantize_any_onnx_file(tmp_path, capsys) -> None:
     assert out.exists()
     assert main([*words, "--bits", "3"]) == 2
     assert "bits" in capsys.readouterr().err
+
+    for name in ("a.npz", "b.npz"):
+        np.savez(tmp_path / name, allow_pickle=False, x=numbers[:, :1].T)
+    files = ["--calibration", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]
+    assert main([*words, *files]) == 2
+    assert "'rtn' makes no use" in capsys.readouterr().err
+    words[3] = "kquant"
+    assert main([*words, *files]) == 0
+    assert main([*words, "--calibration", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz: no such file" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_exit_code_3() -> None:

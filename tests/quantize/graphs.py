@@ -21,15 +21,23 @@ def save_graph(
     constants: Mapping[str, NDArray[Any]],
     *,
     external: bool = False,
+    integers: Sequence[str] = (),
+    opset: int = 21,
 ) -> Path:
+    """Write a graph; inputs and outputs are float32, but for the inputs named as int64."""
     graph = helper.make_graph(
         nodes,
         "graph",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [
+            helper.make_tensor_value_info(
+                n, TensorProto.INT64 if n in integers else TensorProto.FLOAT, s
+            )
+            for n, s in inputs.items()
+        ],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     onnx.save(
         model,
         path,

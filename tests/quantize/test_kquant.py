@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
 from quantkit.quantize.kquant import KQuantSettings, k_quant, weight_importance
+from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.rtn import round_to_nearest
 from tests.quantize import weights
 
@@ -44,7 +45,7 @@ def assert_never_worse(
 
 @pytest.mark.parametrize("importance", ["none", "weight", "activation"])
 @pytest.mark.parametrize("kind", weights.KINDS)
-@pytest.mark.parametrize(("bits", "size"), [(4, 16), (4, 32), (4, 128), (8, 32)])
+@pytest.mark.parametrize(("bits", "size"), [(2, 32), (2, 64), (4, 16), (4, 32), (4, 128), (8, 32)])
 def test_no_block_is_worse_than_round_to_nearest(
     bits: int, size: int, kind: str, importance: Any
 ) -> None:
@@ -60,7 +61,7 @@ def test_no_block_is_worse_than_round_to_nearest(
         elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
         | st.sampled_from([0.0, 1.0, -1.0, 1e-45, -1e-40, 3e38]),
     ),
-    bits=st.sampled_from([4, 8]),
+    bits=st.sampled_from([2, 4, 8]),
     size=st.sampled_from([16, 32]),
     importance=st.sampled_from(["none", "weight", "activation"]),
     seed=st.integers(0, 9),
@@ -113,20 +114,39 @@ def test_odd_blocks_are_stored_well(values: Any, error: float, importance: Any) 
     assert k_quant(weight, 4, 32, importance).relative_error(weight) <= error
 
 
-def test_search_comes_close_to_trying_everything() -> None:
-    weight = weights.heavy("laplace", 32, 40)
-    block, cost = weight.astype(float), weight_importance(weight, 32)
+@pytest.mark.parametrize("importance", ["weight", "activation"])
+@pytest.mark.parametrize("kind", weights.KINDS)
+@pytest.mark.parametrize(("bits", "size"), [(2, 32), (2, 64), (4, 32)])
+def test_search_comes_close_to_trying_everything(
+    bits: int, size: int, kind: str, importance: Any
+) -> None:
+    weight = weights.heavy(kind, size, 40)
+    activations = np.random.default_rng(2).lognormal(size=size)
+    given = cost_of(importance, weight, size, activations)
+    block, cost = weight.astype(float), np.broadcast_to(np.asarray(given).T, (40, size)).T
+    top = 2**bits - 1
     best = np.full(40, np.inf)
-    spread = (np.maximum(block.max(0), 0) - np.minimum(block.min(0), 0)) / 15
-    for zero in range(16):
-        for clip in np.arange(0.4, 1.4, 0.004):
+    spread = (np.maximum(block.max(0), 0) - np.minimum(block.min(0), 0)) / top
+    for zero in range(top + 1):
+        for clip in np.arange(0.1, 1.4, 0.004):
             scale = clip * spread
-            units = np.clip(np.rint(block / scale) + zero, 0, 15) - zero
+            units = np.clip(np.rint(block / scale) + zero, 0, top) - zero
             curve = (cost * units**2).sum(0)
             refit = (cost * units * block).sum(0) / np.where(curve > 0, curve, 1)
             best = np.minimum(best, (cost * (refit * units - block) ** 2).sum(0))
-    found = k_quant(weight, 4, 32).block_errors(weight, cost)[:, 0]
+    found = k_quant(weight, bits, size, importance, activations).block_errors(weight, given)[:, 0]
     assert found.sum() <= 1.005 * best.sum()
+
+
+@pytest.mark.parametrize("kind", weights.KINDS)
+@pytest.mark.parametrize(("importance", "bound"), [("weight", 0.8), ("activation", 0.7)])
+def test_beats_round_to_nearest_at_two_bits(kind: str, importance: Any, bound: float) -> None:
+    weight = weights.heavy(kind, 1024, 64)
+    activations = np.random.default_rng(2).lognormal(size=1024)
+    cost = cost_of(importance, weight, 64, activations)
+    ours = k_quant(weight, 2, 64, importance, activations).block_errors(weight, cost).mean()
+    nearest = round_to_nearest(weight, 2, 64).block_errors(weight, cost).mean()
+    assert ours <= bound * nearest
 
 
 def test_important_rows_come_out_better() -> None:
@@ -164,6 +184,7 @@ def test_settings_run_the_algorithm() -> None:
     activations = np.linspace(1, 2, 64)
     chosen = KQuantSettings(bits=8, block_size=16, importance="activation")
     direct = k_quant(weight, 8, 16, "activation", activations)
-    np.testing.assert_array_equal(chosen.quantize(weight, activations).codes, direct.codes)
+    found = chosen.quantize(weight, InputMoments(activations))
+    np.testing.assert_array_equal(found.codes, direct.codes)
     assert chosen.needs_activations
     assert not KQuantSettings().needs_activations

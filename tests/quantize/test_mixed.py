@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.progress import Silent
@@ -191,18 +191,21 @@ def test_published_widths() -> None:
     assert widths == {name: 4 if name in four else 8 for name in names}
 
 
-def test_names_with_characters_of_globs_keep_their_own_width(tmp_path: Path) -> None:
-    from quantkit.quantize.budget import AllocatedTensor
-    from quantkit.quantize.mixed import exactly
-
-    tensors: list[AllocatedTensor] = [
-        {"name": "g/a[0]*", "bits": 8, "block_size": 32, "bytes": 1, "kl_mean": 0.0},
-        {"name": "g/a0x", "bits": 4, "block_size": 64, "bytes": 1, "kl_mean": 0.0},
-    ]
-    rules = tuple(exactly(tensor) for tensor in tensors)
-    settings = mixed({"by": "published"}).base.model_copy(update={"rules": rules})
-    chosen = select(["g/a[0]*", "g/a0x"], settings)
-    assert [s.bits for s in chosen.values() if s is not None] == [8, 4]
+@pytest.mark.parametrize("level", [1, 4])
+def test_two_bits_only_where_there_is_a_kernel(level: int) -> None:
+    two = [{"bits": 2, "block_size": size} for size in (32, 64, 128)]
+    for choices in ([*two, {"bits": 2, "block_size": 256}], two):
+        for widths in (
+            {"by": "budget", "megabytes": 5, "choices": choices},
+            {"by": "rules", "rules": [{"match": "*", **choice} for choice in choices]},
+        ):
+            if level == 4 and choices is two:
+                mixed(widths, accuracy_level=level)
+                continue
+            with pytest.raises(ValidationError) as caught:
+                mixed(widths, accuracy_level=level)
+            wrong = {error["loc"][-1] for error in caught.value.errors()}
+            assert wrong == ({3} if level == 4 else set(range(len(choices))))
 
 
 def test_the_inventory_counts_every_float(model: Path) -> None:

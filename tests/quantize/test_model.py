@@ -64,15 +64,15 @@ def test_activation_importance_is_read_and_required(model: Path, tmp_path: Path)
     settings = KQuantSettings(importance="activation", block_size=16)
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(InputError, match=r"calibrate\.manifest"):
+    with pytest.raises(InputError, match=r"'kquant' needs activation statistics.* under calibrate"):
         quantize_model(model, None, settings, out, Silent())
     entries = {
         f"{graph}/{name}.weight": np.full(rows, 2.0, np.float32)
         for graph in ("encoder", "joint")
         for name, rows in (("first", 40), ("second", 24))
     }
-    np.savez(tmp_path / "importance.npz", allow_pickle=False, **entries)
-    quantize_model(model, tmp_path / "importance.npz", settings, out, Silent())
+    np.savez(tmp_path / "moments.npz", allow_pickle=False, **entries)
+    quantize_model(model, tmp_path, settings, out, Silent())
     assert (out / "quantize.json").exists()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ from onnx import helper
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
 from quantkit.quantize.kquant import k_quant
+from quantkit.quantize.options import Bits, BlockSize
 from quantkit.quantize.packing import pack, pack_bits, unpack, unpack_bits
 from quantkit.quantize.rtn import round_to_nearest
 from tests.quantize.graphs import matrix, run, save_graph
+from tests.quantize.schemes import MATRICES, SCHEMES, quantize
 
 
 @given(
-    bits=st.sampled_from([4, 8]),
+    bits=st.sampled_from([2, 4, 8]),
     shape=arrays.array_shapes(max_dims=3, max_side=9),
     data=st.data(),
 )
@@ -31,13 +34,25 @@ def test_values_survive_packing(bits: int, shape: tuple[int, ...], data: Any) ->
     np.testing.assert_array_equal(unpack_bits(packed, bits, shape[-1]), values)
 
 
-def test_the_first_value_is_in_the_low_bits_and_the_spare_ones_hold_the_middle() -> None:
-    packed = pack_bits(np.array([[1, 2, 3]], np.uint8), 4)
-    assert packed.tolist() == [[0x21, 0x83]]
+@pytest.mark.parametrize(
+    ("bits", "values", "packed"),
+    [
+        (4, [1, 2, 3], [0x21, 0x83]),
+        (4, [1, 2], [0x21]),
+        (2, [0, 1, 2, 3], [0b11100100]),
+        (2, [3, 0, 1], [0b10010011]),
+        (2, [0, 1, 2, 3, 3], [0b11100100, 0b10101011]),
+        (8, [1, 255], [1, 255]),
+    ],
+)
+def test_the_first_value_is_in_the_low_bits_and_the_spare_ones_hold_the_middle(
+    bits: int, values: list[int], packed: list[int]
+) -> None:
+    assert pack_bits(np.array([values], np.uint8), bits).tolist() == [packed]
 
 
 @given(
-    bits=st.sampled_from([4, 8]),
+    bits=st.sampled_from([2, 4, 8]),
     size=st.sampled_from([16, 32, 64]),
     rows=st.integers(1, 100),
     columns=st.integers(1, 9),
@@ -63,9 +78,7 @@ def test_zero_points_go_where_all_are_the_middle() -> None:
     assert pack(round_to_nearest(matrix(64, 3), 4, 32)).zero_points is not None
 
 
-def runtime_product(
-    tmp_path: Path, quantized: QuantizedMatrix, left: FloatArray, level: int
-) -> FloatArray:
+def runtime_product(quantized: QuantizedMatrix, left: FloatArray, level: int) -> FloatArray:
     packed = pack(quantized)
     constants: dict[str, NDArray[Any]] = {"b": packed.codes, "s": packed.scales}
     if packed.zero_points is not None:
@@ -82,48 +95,53 @@ def runtime_product(
         block_size=packed.block_size,
         **attributes,
     )
-    path = save_graph(
-        tmp_path / "product.onnx", [node], {"x": ["n", packed.rows]}, ["y"], constants
-    )
-    return run(path, x=left)[0]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "product.onnx"
+        save_graph(path, [node], {"x": ["n", packed.rows]}, ["y"], constants)
+        return run(path, x=left)[0]
 
 
-CASES = [
-    (bits, size, rows) for bits in (4, 8) for size in (16, 32, 64, 128, 256) for rows in (96, 75)
-]
-
-
-@pytest.mark.parametrize("scheme", ["kquant", "rtn", "symmetric"])
-@pytest.mark.parametrize(("bits", "size", "rows"), CASES)
-def test_the_runtime_multiplies_with_the_stored_weights(
-    tmp_path: Path, bits: int, size: int, rows: int, scheme: str
-) -> None:
-    weight = matrix(rows, 33)
-    quantized = (
-        k_quant(weight, bits, size)
-        if scheme == "kquant"
-        else round_to_nearest(weight, bits, size, symmetric=scheme == "symmetric")
-    )
+def assert_the_runtime_has(quantized: QuantizedMatrix) -> None:
     stored = quantized.dequantize()
-    identity = np.eye(rows, dtype=np.float32)
-
-    exact = runtime_product(tmp_path, quantized, identity, 0)
-    np.testing.assert_array_equal(exact, stored)
-
+    identity = np.eye(quantized.rows, dtype=np.float32)
+    np.testing.assert_array_equal(runtime_product(quantized, identity, 0), stored)
     # Level 4 rounds the left side to int8 in blocks, which stores the rows of the identity exactly;
     # only the product's own float arithmetic is left.
-    rounded = runtime_product(tmp_path, quantized, identity, 4)
+    rounded = runtime_product(quantized, identity, 4)
     np.testing.assert_allclose(rounded, stored, atol=3e-6 * np.abs(stored).max())
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("rows", [96, 75])
+def test_the_runtime_multiplies_with_the_stored_weights(
+    scheme: str, bits: Bits, size: BlockSize, rows: int
+) -> None:
+    assert_the_runtime_has(quantize(scheme, matrix(rows, 33), bits, size))
+
+
+@given(
+    scheme=st.sampled_from(sorted(SCHEMES)),
+    weight=MATRICES,
+    bits=st.sampled_from([2, 4, 8]),
+    size=st.sampled_from([16, 32, 64]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_runtime_has_any_matrix(
+    scheme: str, weight: FloatArray, bits: Bits, size: BlockSize
+) -> None:
+    assert_the_runtime_has(quantize(scheme, weight, bits, size))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("count", [1, 2, 7, 14])
-def test_products_of_few_rows_are_right(tmp_path: Path, bits: int, count: int) -> None:
+def test_products_of_few_rows_are_right(bits: int, count: int) -> None:
     quantized = k_quant(matrix(160, 50), bits, 32)
     left = matrix(count, 160, 5)
     wanted = left.astype(float) @ quantized.dequantize()
     size = np.abs(wanted).max()
-    exact = runtime_product(tmp_path, quantized, left, 0)
+    exact = runtime_product(quantized, left, 0)
     np.testing.assert_allclose(exact, wanted, atol=1e-6 * size)
-    rounded = runtime_product(tmp_path, quantized, left, 4)
+    rounded = runtime_product(quantized, left, 4)
     np.testing.assert_allclose(rounded, wanted, atol=0.02 * size)

@@ -17,7 +17,7 @@ def blocks_of(weight: FloatArray, size: int) -> NDArray[np.float64]:
     return padded.T.reshape(columns, -1, size)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize(("rows", "columns", "size"), [(128, 70, 32), (100, 3, 32), (16, 1, 256)])
 def test_asymmetric_is_the_textbook_formula(bits: int, rows: int, columns: int, size: int) -> None:
     weight = np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
@@ -37,7 +37,7 @@ def test_asymmetric_is_the_textbook_formula(bits: int, rows: int, columns: int, 
     assert result.dequantize().shape == weight.shape
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [2, 4, 8])
 def test_symmetric_keeps_the_middle_zero_point_and_reaches_the_extreme(bits: int) -> None:
     weight = np.random.default_rng(1).standard_normal((64, 9)).astype(np.float32)
 

@@ -29,7 +29,7 @@ def test_defaults() -> None:
     [
         ({}, "scheme"),
         ({"scheme": "magic"}, "'rtn', 'kquant'"),
-        ({"scheme": "rtn", "bits": 5}, "rtn.bits: Input should be 4 or 8 .found 5"),
+        ({"scheme": "rtn", "bits": 5}, "rtn.bits: Input should be 2, 4 or 8 .found 5"),
         ({"scheme": "rtn", "block_size": 48}, "16, 32, 64, 128 or 256 .found 48"),
         ({"scheme": "rtn", "importance": "weight"}, "rtn.importance: Extra inputs"),
         ({"scheme": "kquant", "symmetric": True}, "kquant.symmetric: Extra inputs"),
@@ -41,3 +41,28 @@ def test_defaults() -> None:
 def test_wrong_settings_are_refused_by_key(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_settings(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"block_size": 16}, "rtn.bits: 2 bits with block_size 16 and accuracy_level 4"),
+        ({"block_size": 256}, "rtn.bits: 2 bits with block_size 256"),
+        ({"accuracy_level": 1}, "rtn.bits: 2 bits with block_size 32 and accuracy_level 1"),
+        ({"rules": [{"match": "a", "block_size": 256}]}, "rtn.rules.0: 2 bits with block_size 256"),
+        (
+            {"bits": 4, "accuracy_level": 0, "rules": [{"match": "a", "bits": 2}]},
+            "rtn.rules.0: 2 bits with block_size 32 and accuracy_level 0",
+        ),
+    ],
+)
+def test_two_bits_without_a_kernel_are_refused_by_key(values: dict[str, Any], key: str) -> None:
+    with pytest.raises(InputError, match=rf"{key}.* accepted with 2 bits: block_size 32, 64, 128 "):
+        parse_settings({"scheme": "rtn", "bits": 2, **values})
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_two_bits_with_a_kernel_are_accepted(size: int) -> None:
+    rules = [{"match": "a", "bits": 8, "block_size": 16}]
+    settings = parse_settings({"scheme": "rtn", "bits": 2, "block_size": size, "rules": rules})
+    assert settings.bits == 2

@@ -53,8 +53,8 @@ def test_a_good_recipe(write) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("bits: 4", "bits: 5", "r.yaml:8:3: quantize.bits: found 5, accepted: 4 or 8"),
-        ("bits: 4", 'bits: "4"', "r.yaml:8:3: quantize.bits: found '4', accepted: 4 or 8"),
+        ("bits: 4", "bits: 5", "r.yaml:8:3: quantize.bits: found 5, accepted: 2, 4 or 8"),
+        ("bits: 4", 'bits: "4"', "r.yaml:8:3: quantize.bits: found '4', accepted: 2, 4 or 8"),
         (
             "bits: 4",
             "block_size: 24",
@@ -63,12 +63,22 @@ def test_a_good_recipe(write) -> None:
         (
             "bits: 8}",
             "bits: 3}",
-            "r.yaml:10:28: quantize.rules[0].bits: found 3, accepted: 4 or 8",
+            "r.yaml:10:28: quantize.rules[0].bits: found 3, accepted: 2, 4 or 8",
         ),
         (
             "scheme: kquant",
             "scheme: gptq",
             "r.yaml:7:3: quantize.scheme: found 'gptq', accepted: 'kquant' or 'rtn'",
+        ),
+        (
+            "bits: 8}",
+            "bits: 2, block_size: 16}",
+            "r.yaml:10:7: quantize.rules[0]: 2 bits with block_size 16 and accuracy_level 4",
+        ),
+        (
+            "bits: 4",
+            "bits: 2\n  accuracy_level: 1",
+            "r.yaml:8:3: quantize.bits: 2 bits with block_size 32 and accuracy_level 1",
         ),
         ("schema: 1", "schema: 2", "r.yaml:1:1: schema: found 2, accepted: 1"),
         (
@@ -161,7 +171,9 @@ def test_a_data_set_is_read_by_default_from_its_first_recordings(write) -> None:
 
 def test_an_unknown_key_names_the_nearest(write) -> None:
     (problem,) = _problems(write(GOOD.replace("bits: 4", "blok_size: 32")))
-    assert problem.startswith("r.yaml:8:3: quantize.blok_size: unknown key; accepted: bits, ")
+    assert problem.startswith(
+        "r.yaml:8:3: quantize.blok_size: unknown key; accepted: scheme, bits, "
+    )
     assert problem.endswith("Did you mean 'block_size'?")
 
 
@@ -200,7 +212,7 @@ def test_overrides(write) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("quantize.bits=5", "--set quantize.bits=5: quantize.bits: found 5, accepted: 4 or 8"),
+        ("quantize.bits=5", "--set quantize.bits=5: quantize.bits: found 5, accepted: 2, 4 or 8"),
         ("quantize.bit=4", "--set quantize.bit=4: quantize.bit: unknown key"),
         ("quantize={scheme: rtn, bits: 3}", "--set quantize={scheme: rtn, bits: 3}: quantize.bits"),
         ("name", "--set name: accepted: KEY=VALUE"),

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.speech import read_manifest
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.recipe import load_recipe, parse_source
 from quantkit.recipe.source import DemoSource, HubSource
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-SCHEMES = ["fp32", "int4-rtn", "int8-rtn", "int4-kquant"]
+SCHEMES = ["fp32", "int4-rtn", "int8-rtn", "int4-kquant", "mixed-published", "mixed-budget"]
 
 
 def test_both_families_have_every_scheme() -> None:
@@ -34,6 +35,9 @@ def test_recipe(path) -> None:
     assert all(utterance.text for utterance in utterances)
     if recipe.quantize is None:
         assert recipe.verify.gates.token_exact_utterances == 1.0
+    elif isinstance(recipe.quantize, MixedSettings):
+        _, scheme, by = path.stem.split("-")
+        assert (recipe.quantize.scheme, recipe.quantize.widths.by) == (scheme, by)
     else:
         width = path.stem.split("-")[1]
         assert f"int{recipe.quantize.bits}" == width
