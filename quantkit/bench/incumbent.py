@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +31,7 @@ from ruamel.yaml.error import YAMLError
 
 from quantkit.core.errors import InputError, QuantkitError
 from quantkit.core.files import complete_directory, sha256_file, write_json
+from quantkit.quantize.olive_process import run_olive
 
 INPUTS = ["audio_signal", "length", "cache_last_channel", "cache_last_time"]
 INPUTS.append("cache_last_channel_len")
@@ -43,10 +41,6 @@ OUTPUTS += [f"{name}_next" for name in INPUTS[2:]]
 PRE_ENCODE_FRAMES = 9
 GRAPH = "encoder.onnx"
 _VERSIONS = ("olive-ai", "onnxruntime", "onnx", "onnxscript", "torch", "nemo_toolkit")
-
-
-class OliveError(QuantkitError):
-    """An Olive pass failed."""
 
 
 @dataclass(frozen=True)
@@ -154,41 +148,14 @@ def _run(
     name: str, settings: dict[str, Any], source: dict[str, Any], out: Path, work: Path
 ) -> PassRun:
     """Run one pass and leave its model in `out` as encoder.onnx, with its data beside it."""
-    raw, log = work / f"{name}-out", work / f"{name}.log"
-    cpu = {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}
-    config = {
-        "input_model": source,
-        "systems": {"local": {"type": "LocalSystem", "accelerators": [cpu]}},
-        "host": "local",
-        "target": "local",
-        "passes": {name: settings},
-        "no_artifacts": True,
-        "cache_dir": str(work / f"{name}-cache"),
-        "output_dir": str(raw),
-    }
-    write_json(work / f"{name}.json", config)
-    command = [sys.executable, "-m", "olive", "run", "--disable_telemetry"]
-    command += ["--config", str(work / f"{name}.json")]
-    began = time.perf_counter()
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=work)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
-    models = sorted(raw.rglob("*.onnx"))
-    if process.returncode or len(models) != 1:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise OliveError(
-            f"Olive's {settings['type']} ended with {process.returncode} and {len(models)} "
-            f"models:\n{tail}"
-        )
-    _collect(models[0], Path(source["model_path"]).parent, out)
-    shutil.rmtree(work / f"{name}-cache", ignore_errors=True)
-    shutil.rmtree(raw)
+    folder = work / name
+    folder.mkdir()
+    run = run_olive(settings, source, 1, folder)
+    _collect(run.models[0], Path(source["model_path"]).parent, out)
+    shutil.rmtree(folder)
     graph = onnx.load(out / GRAPH, load_external_data=False).graph
     kinds = dict(Counter(node.op_type for node in graph.node).most_common())
-    # ru_maxrss is in KiB on Linux.
-    return PassRun(name, settings, seconds, usage.ru_maxrss * 1024, _size(out), kinds)
+    return PassRun(name, settings, run.seconds, run.rss_bytes, _size(out), kinds)
 
 
 def _collect(model: Path, before: Path, out: Path) -> None:

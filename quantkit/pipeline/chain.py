@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantkit.calibrate import CalibrateSettings
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.core.speech import manifest_digest
 from quantkit.pipeline.checkpoint import Checkpoint
 from quantkit.pipeline.engine import Stage, Workspace
 from quantkit.pipeline.key import code_digest, library_versions
 from quantkit.pipeline.speech import heard, speech_inputs, speech_stages
 from quantkit.quantize.mixed import MixedSettings
+from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.widths import CHOICES
 from quantkit.recipe import Recipe
@@ -172,11 +173,17 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
             "under quantize on the speech under calibrate, for example --set "
             "calibrate.manifest=FILE"
         )
-    algorithm, key, widths = (
-        (settings.base, "quantize.base", settings.choices)
-        if isinstance(settings, MixedSettings)
-        else (settings, "quantize", CHOICES)
-    )
+    if isinstance(settings, MixedSettings):
+        algorithm: SchemeSettings = settings.base
+        key, widths = "quantize.base", settings.choices
+    elif isinstance(settings, SchemeSettings):
+        algorithm, key, widths = settings, "quantize", CHOICES
+    else:
+        raise SettingError(
+            "quantize.scheme",
+            f"found {settings.scheme!r}, which takes whole graphs, while sensitivity is of single "
+            "tensors; accepted: an algorithm of quantkit's own, such as 'kquant'",
+        )
     utterances = recipe.sensitivity.utterances if recipe.sensitivity else None
 
     def work(space: Workspace) -> None:
@@ -207,7 +214,7 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
         },
         upstream=("fuse", *(["calibrate"] if algorithm.needs_activations else []), *upstream),
         files=files,
-        libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba", "scipy"]),
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, *algorithm.libraries]),
     )
 
 
@@ -237,7 +244,7 @@ def quantize_stage(settings: QuantizeSettings) -> Stage:
         work,
         settings=settings.model_dump(mode="json"),
         upstream=tuple(name for name, wanted in needed.items() if wanted),
-        libraries=library_versions([*_GRAPHS, *_NUMBERS, "numba", "scipy"]),
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, *settings.libraries]),
     )
 
 

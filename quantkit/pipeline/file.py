@@ -13,15 +13,15 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
 from quantkit.fuse.products import expose_products
 from quantkit.graph.files import load_model, save_model
-from quantkit.quantize.model import quantize_graphs
+from quantkit.quantize.model import quantized
 from quantkit.quantize.moments import Moments
-from quantkit.quantize.options import SchemeSettings
+from quantkit.quantize.options import AnyScheme
 from quantkit.quantize.tensors import GraphReport
 
 
 def quantize_file(
     model: Path,
-    settings: SchemeSettings,
+    settings: AnyScheme,
     out: Path,
     progress: Progress,
     calibration: Sequence[Path] = (),
@@ -33,7 +33,7 @@ def quantize_file(
 
     Args:
         model: the ONNX file; its tensors are named "stem/initializer" in globs.
-        settings: scheme, widths, exclusions and rules.
+        settings: the scheme.
         out: the file to write; neither it nor its data file may be read from.
         progress: told about each run and each matrix.
         calibration: .npz files, each with one set of the model's inputs by name, for schemes that
@@ -50,19 +50,18 @@ def quantize_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside `out`, where there is space for a model.
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        moments = None
-        if calibration:
-            observed = Path(scratch) / model.name
-            save_model(graph, observed)
-            moments = _observe(observed, graph, settings, calibration, progress)
-        report = quantize_graphs({model.stem: graph}, moments, settings, progress)[model.stem]
-    if all(tensor["block_size"] is None for tensor in report["tensors"]):
-        raise InputError(_nothing(model, report))
-    save_model(graph, out)
+        path = Path(scratch) / model.name
+        save_model(graph, path)
+        moments = _observe(path, graph, settings, calibration, progress) if calibration else None
+        paths = {model.stem: path}
+        for _, small, report in quantized(paths, moments, settings, path.parent, progress):
+            if all(tensor["bits"] > 8 for tensor in report["tensors"]):
+                raise InputError(_nothing(model, report))
+            save_model(small, out)
     return report
 
 
-def _check_calibration(settings: SchemeSettings, calibration: Sequence[Path]) -> None:
+def _check_calibration(settings: AnyScheme, calibration: Sequence[Path]) -> None:
     if settings.needs_activations and not calibration:
         raise InputError(
             f"calibration: scheme {settings.scheme!r} needs inputs of the model to measure what "
@@ -92,7 +91,7 @@ def _check_target(model: Path, graph: ir.Model, out: Path) -> None:
 def _observe(
     model: Path,
     graph: ir.Model,
-    settings: SchemeSettings,
+    settings: AnyScheme,
     calibration: Sequence[Path],
     progress: Progress,
 ) -> Moments:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
 import onnx_ir as ir
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.algorithms import Algorithm, AlgorithmSettings
 from quantkit.quantize.budget import AllocatedTensor, AllocationReport, allocate_widths
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import load_sensitivity
-from quantkit.quantize.options import Rule, refuse_slow
+from quantkit.quantize.options import AnyScheme, Rule, refuse_slow
 from quantkit.quantize.selection import require_match, without
 from quantkit.quantize.widths import (
     CHOICES,
@@ -30,10 +30,8 @@ from quantkit.quantize.widths import (
 )
 
 
-class MixedSettings(BaseModel):
+class MixedSettings(AnyScheme):
     """One algorithm, and how each tensor gets its width."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: Literal["mixed"] = "mixed"
     base: AlgorithmSettings = Field(
@@ -62,6 +60,11 @@ class MixedSettings(BaseModel):
                 pass
         refuse_slow("MixedSettings", ((key, self.base.following(rule)) for key, rule in made))
         return self
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Those of the algorithm, and the solver's."""
+        return (*self.base.libraries, *(["scipy"] if self.needs_sensitivity else []))
 
     @property
     def needs_activations(self) -> bool:

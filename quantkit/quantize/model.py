@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx_ir as ir
@@ -14,10 +14,11 @@ from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.budget import ALLOCATION
 from quantkit.quantize.equalize import equalize_norms
+from quantkit.quantize.graph_scheme import GraphScheme, rewritten
 from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
 from quantkit.quantize.mixed import MixedSettings, resolve
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
-from quantkit.quantize.options import SchemeSettings
+from quantkit.quantize.options import AnyScheme, SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
 
@@ -25,7 +26,7 @@ from quantkit.quantize.tensors import GraphReport, quantize_matrices
 def quantize_model(
     model: Path,
     calibration: Path | None,
-    settings: SchemeSettings | MixedSettings,
+    settings: AnyScheme,
     out: Path,
     progress: Progress,
     sensitivity: Path | None = None,
@@ -35,7 +36,7 @@ def quantize_model(
     Args:
         model: directory with *.onnx graphs; each graph's tensors are named "graph/initializer".
         calibration: the calibration stage's directory, for schemes that need activations.
-        settings: scheme, widths, exclusions and rules.
+        settings: the scheme.
         out: existing directory.
         progress: told about each matrix.
         sensitivity: the sensitivity stage's directory, for a budget; what it was spent on goes
@@ -48,20 +49,53 @@ def quantize_model(
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
-    graphs = {name: load_model(path) for name, path in paths.items()}
     if isinstance(settings, MixedSettings):
+        graphs = {name: load_model(path) for name, path in paths.items()}
         settings, allocation = resolve(settings, graphs, sensitivity)
         if allocation is not None:
             write_json(out / ALLOCATION, allocation)
-    reports = quantize_graphs(graphs, _load(calibration, settings), settings, progress)
-    for name, graph in graphs.items():
+    moments = _load(calibration, settings)
+    reports = {}
+    for name, graph, report in quantized(paths, moments, settings, out, progress):
         save_model(graph, out / f"{name}.onnx")
+        reports[name] = report
     for path in sorted(model.iterdir()):
         if path.is_file() and path.name not in {
             f"{name}.onnx{end}" for name in paths for end in ("", ".data")
         }:
             shutil.copyfile(path, out / path.name)
     write_json(out / "quantize.json", {"graphs": reports})
+
+
+def quantized(
+    paths: Mapping[str, Path],
+    moments: Moments | None,
+    settings: AnyScheme,
+    folder: Path,
+    progress: Progress,
+) -> Iterator[tuple[str, ir.Model, GraphReport]]:
+    """Quantize graph files by any kind of scheme; each is to be saved before the next one comes.
+
+    Args:
+        paths: graph files by the name that their tensors are selected with.
+        moments: of the inputs by "graph/tensor"; given if the settings need activations.
+        settings: the scheme.
+        folder: existing directory for what has to be on disk meanwhile.
+        progress: told about each matrix.
+
+    Yields:
+        Name, quantized model and report of each graph.
+
+    Raises:
+        InputError: as quantize_model.
+    """
+    if isinstance(settings, GraphScheme):
+        yield from rewritten(paths, settings, folder, progress)
+    elif isinstance(settings, SchemeSettings):
+        graphs = {name: load_model(path) for name, path in paths.items()}
+        reports = quantize_graphs(graphs, moments, settings, progress)
+        for name, report in reports.items():
+            yield name, graphs[name], report
 
 
 def quantize_graphs(
@@ -115,7 +149,7 @@ def _inputs(graph: str, moments: Moments | None, settings: SchemeSettings) -> In
     return inputs
 
 
-def _load(calibration: Path | None, settings: SchemeSettings) -> Moments | None:
+def _load(calibration: Path | None, settings: AnyScheme) -> Moments | None:
     if not settings.needs_activations:
         return None
     if calibration is None:

@@ -38,12 +38,32 @@ class Rule(BaseModel):
         return self
 
 
-class SchemeSettings(BaseModel, ABC):
-    """Settings that all schemes share. A subclass is one algorithm."""
+class AnyScheme(BaseModel, ABC):
+    """What the settings of every scheme say, whatever it works on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: str
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that decide the stored bytes, besides those for graphs and arrays."""
+        return ()
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether the algorithm wants the mean squared inputs of the calibration stage."""
+        return self.needs_hessians
+
+    @property
+    def needs_hessians(self) -> bool:
+        """Whether it wants the full matrices of second moments as well."""
+        return False
+
+
+class SchemeSettings(AnyScheme):
+    """Settings that all schemes on single matrices share. A subclass is one algorithm."""
+
     bits: Bits = 4
     block_size: BlockSize = 32
     accuracy_level: AccuracyLevel = 4
@@ -61,13 +81,13 @@ class SchemeSettings(BaseModel, ABC):
         return self
 
     @property
-    def needs_activations(self) -> bool:
-        """Whether the algorithm wants the mean squared inputs of the calibration stage."""
-        return self.needs_hessians
+    def libraries(self) -> tuple[str, ...]:
+        """The compiler of the loops."""
+        return ("numba",)
 
     @property
     def needs_hessians(self) -> bool:
-        """Whether it wants the full matrices of second moments as well."""
+        """Whether the algorithm or equalisation wants second moments of all pairs of inputs."""
         return self.equalize
 
     def following(self, rule: Rule) -> Self:

@@ -8,16 +8,21 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.algorithms import Algorithm, AlgorithmSettings
+from quantkit.quantize.algorithms import Algorithm
 from quantkit.quantize.mixed import MixedSettings
+from quantkit.quantize.olive import OliveSettings
+from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 
-QuantizeSettings = Annotated[Algorithm | MixedSettings, Field(discriminator="scheme")]
+FileScheme = Algorithm | OliveSettings | OrtDynamicSettings
+QuantizeSettings = Annotated[FileScheme | MixedSettings, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[Algorithm] = TypeAdapter(AlgorithmSettings)
+_ADAPTER: TypeAdapter[FileScheme] = TypeAdapter(
+    Annotated[FileScheme, Field(discriminator="scheme")]
+)
 
 
-def parse_settings(values: Mapping[str, Any]) -> Algorithm:
-    """Read the settings of one algorithm from plain values, as the command line has them.
+def parse_settings(values: Mapping[str, Any]) -> FileScheme:
+    """Read settings that are the same for all tensors, as the command line has them.
 
     Raises:
         InputError: a key is unknown or a value is not accepted; one line per problem.

@@ -12,10 +12,14 @@ from quantkit.quantize.graph import replace_matrix
 from quantkit.quantize.matrices import Inputs, WeightMatrix
 from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.packing import pack
+from quantkit.quantize.stored import stored_tensors
 
 
 class TensorReport(TypedDict):
-    """One tensor that holds parameters, as stored. Tensors left in float have no block size."""
+    """One tensor that holds parameters, as stored.
+
+    Tensors left in float have no block size, nor have those of which all values share a scale.
+    """
 
     name: str
     shape: list[int]
@@ -55,7 +59,7 @@ def quantize_matrices(
         progress: told about each matrix.
         what: words beside the progress bar.
     """
-    parameters = sum(int(tensor.size) for tensor in float_constants(model).values())
+    parameters = count_parameters(model)
     reports: list[TensorReport] = []
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
@@ -73,17 +77,18 @@ def quantize_matrices(
             }
         )
         replace_matrix(model, matrix, packed, settings.accuracy_level)
-    reports += _kept(model)
-    stored = sum(report["bytes"] for report in reports)
-    return {
-        "parameters": parameters,
-        "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
-        "tensors": reports,
-    }
+    return graph_report(model, parameters, reports)
 
 
-def _kept(model: ir.Model) -> list[TensorReport]:
-    return [
+def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]) -> GraphReport:
+    """The report on a finished graph: its quantized tensors, and the floats that stay.
+
+    Args:
+        model: the quantized graph.
+        parameters: of the graph before it was quantized.
+        quantized: what is known about each tensor in few bits.
+    """
+    kept: list[TensorReport] = [
         {
             "name": name,
             "shape": [int(size) for size in tensor.shape.numpy()],
@@ -94,6 +99,17 @@ def _kept(model: ir.Model) -> list[TensorReport]:
         }
         for name, tensor in float_constants(model).items()
     ]
+    stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
+    return {
+        "parameters": parameters,
+        "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
+        "tensors": [*quantized, *kept],
+    }
+
+
+def count_parameters(model: ir.Model) -> int:
+    """Elements of the floating point constants, scales excepted."""
+    return sum(int(tensor.size) for tensor in float_constants(model).values())
 
 
 def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
@@ -108,8 +124,5 @@ def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None and tensor.dtype.is_floating_point():
                 found[node.outputs[0].name or ""] = tensor
-        elif node.op_type in {"MatMulNBits", "GatherBlockQuantized"}:
-            # Codes, scales and zero points; the sixth input of MatMulNBits is a bias.
-            for stored in node.inputs[:4]:
-                found.pop("" if stored is None else stored.name or "", None)
-    return found
+    scales = {name for stored in stored_tensors(model) for name in stored.parts}
+    return {name: tensor for name, tensor in found.items() if name not in scales}

@@ -89,12 +89,3 @@ def test_an_olive_pass_is_run_and_measured_and_its_model_loads(tmp_path: Path) -
     session = ort.InferenceSession(str(tmp_path / "after" / incumbent.GRAPH))
     (found,) = session.run(None, {"x": np.zeros((16, 64), np.float32)})
     np.testing.assert_array_equal(found, np.ones((16, 32)))
-
-
-@pytest.mark.slow
-def test_a_failed_pass_says_what_olive_said(tmp_path: Path) -> None:
-    source = {"type": "ONNXModel", "model_path": str(tmp_path / "absent.onnx")}
-    with pytest.raises(incumbent.OliveError, match="OnnxKQuantQuantization"):
-        incumbent._run(
-            "quantize", {"type": "OnnxKQuantQuantization"}, source, tmp_path / "after", tmp_path
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ def graph(tmp_path: Path) -> ir.Graph:
     constants = {"table": matrix(9, 16)}
     path = save_graph(tmp_path / "net.onnx", nodes, shapes, ["y"], constants, integers=["tokens"])
     return load_model(path).graph
+
+
+def new(folder: Path) -> Path:
+    """An empty directory in another."""
+    return Path(mkdtemp(dir=folder))
 
 
 def test_one_file_is_one_set_of_inputs(tmp_path: Path, graph: ir.Graph) -> None:
@@ -73,7 +79,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, graph: ir.Graph) -> None:
 def test_moments_are_of_all_rows_of_all_runs(tmp_path: Path) -> None:
     model = two_layers(tmp_path / "net.onnx", external=True)
     runs = [matrix(rows, 40, rows) for rows in (3, 5)]
-    found = observe_runs(model, [{"x": x} for x in runs], tmp_path, hessians=True)
+    found = observe_runs(model, [{"x": x} for x in runs], new(tmp_path), hessians=True)
     rows = np.concatenate(runs).astype(float)
     hidden = np.maximum(rows @ matrix(40, 24, 1), 0)
     assert found.keys() == {"first.weight", "second.weight"}
@@ -84,7 +90,7 @@ def test_moments_are_of_all_rows_of_all_runs(tmp_path: Path) -> None:
         measured = np.asarray(found[name].hessian)
         assert measured.dtype == np.float32
         np.testing.assert_allclose(measured, hessian, rtol=1e-5, atol=1e-5)
-    without = observe_runs(model, [{"x": x} for x in runs], tmp_path, hessians=False)
+    without = observe_runs(model, [{"x": x} for x in runs], new(tmp_path), hessians=False)
     assert all(moments.hessian is None for moments in without.values())
 
 
@@ -94,7 +100,7 @@ def test_runs_without_numbers_are_refused(tmp_path: Path) -> None:
     infinite[1, 2] = np.inf
     for x in (infinite, matrix(0, 40)):
         with pytest.raises(InputError, match=r"'first\.weight' was multiplied with nothing, or"):
-            observe_runs(model, [{"x": x}], tmp_path, hessians=False)
+            observe_runs(model, [{"x": x}], new(tmp_path), hessians=False)
 
 
 def test_a_run_that_fails_is_named_by_its_number(tmp_path: Path) -> None:
@@ -106,8 +112,8 @@ def test_a_run_that_fails_is_named_by_its_number(tmp_path: Path) -> None:
     model = save_graph(tmp_path / "net.onnx", nodes, shapes, ["y"], {"w": matrix(16, 16)})
     good = {"a": matrix(2, 16), "b": matrix(2, 16)}
     with pytest.raises(InputError, match=r"net\.onnx: calibration run 2 fails"):
-        observe_runs(model, [good, good | {"b": matrix(3, 16)}], tmp_path, hessians=False)
+        observe_runs(model, [good, good | {"b": matrix(3, 16)}], new(tmp_path), hessians=False)
     nodes[0] = helper.make_node("Add", ["a"], ["sum"])
     broken = save_graph(tmp_path / "broken.onnx", nodes, shapes, ["y"], {"w": matrix(16, 16)})
     with pytest.raises(InputError, match=r"broken\.onnx: ONNX Runtime cannot load it"):
-        observe_runs(broken, [good], tmp_path, hessians=False)
+        observe_runs(broken, [good], new(tmp_path), hessians=False)

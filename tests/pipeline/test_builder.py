@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from quantkit.bundle.manifest import check_files, load_manifest
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.pipeline import Store, plan_build
-from quantkit.pipeline.chain import calibration_chain, chain
+from quantkit.pipeline.chain import calibration_chain, chain, sensitivity_chain
 from quantkit.pipeline.checkpoint import Checkpoint
+from quantkit.pipeline.engine import keys
 from quantkit.recipe import load_recipe
 from tests.pipeline.toy import ARTIFACT, STORE, Points, make_workshop, toy_build, toy_chain
 
@@ -193,6 +194,9 @@ def test_sensitivity_needs_a_scheme_and_speech(workshop) -> None:
         recipe = load_recipe(Path("recipe.yaml"), ["calibrate.manifest=speech.jsonl", override])
         with pytest.raises(InputError, match=rf"recipe 'toy' has no {missing}; sensitivity is"):
             sensitivity_chain(recipe, checkpoint)
+    whole = ["calibrate.manifest=speech.jsonl", "quantize={scheme: ort-dynamic-int8}"]
+    with pytest.raises(SettingError, match=r"quantize\.scheme: found 'ort-dynamic-int8', which"):
+        sensitivity_chain(load_recipe(Path("recipe.yaml"), whole), checkpoint)
 
 
 def test_the_chain_of_a_calibration_alone(workshop) -> None:

@@ -21,6 +21,7 @@ def test_the_scheme_chooses_the_class() -> None:
 
 def test_defaults() -> None:
     settings = parse_settings({"scheme": "kquant"})
+    assert isinstance(settings, KQuantSettings)
     assert (settings.bits, settings.block_size, settings.accuracy_level) == (4, 32, 4)
 
 
@@ -65,4 +66,5 @@ def test_two_bits_without_a_kernel_are_refused_by_key(values: dict[str, Any], ke
 def test_two_bits_with_a_kernel_are_accepted(size: int) -> None:
     rules = [{"match": "a", "bits": 8, "block_size": 16}]
     settings = parse_settings({"scheme": "rtn", "bits": 2, "block_size": size, "rules": rules})
+    assert isinstance(settings, RtnSettings)
     assert settings.bits == 2

@@ -5,13 +5,26 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.speech import read_manifest
+from quantkit.quantize import QuantizeSettings
 from quantkit.quantize.mixed import MixedSettings
+from quantkit.quantize.olive import OliveSettings
+from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.recipe import load_recipe, parse_source
 from quantkit.recipe.source import DemoSource, HubSource
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-SCHEMES = ["fp32", "int4-rtn", "int8-rtn", "int4-kquant", "mixed-published", "mixed-budget"]
+SCHEMES = [
+    "fp32",
+    "int4-rtn",
+    "int8-rtn",
+    "int4-kquant",
+    "int4-olive-kquant",
+    "int4-olive-rtn",
+    "int8-ort-dynamic",
+    "mixed-published",
+    "mixed-budget",
+]
 
 
 def test_both_families_have_every_scheme() -> None:
@@ -35,13 +48,21 @@ def test_recipe(path) -> None:
     assert all(utterance.text for utterance in utterances)
     if recipe.quantize is None:
         assert recipe.verify.gates.token_exact_utterances == 1.0
-    elif isinstance(recipe.quantize, MixedSettings):
-        _, scheme, by = path.stem.split("-")
-        assert (recipe.quantize.scheme, recipe.quantize.widths.by) == (scheme, by)
     else:
-        width = path.stem.split("-")[1]
-        assert f"int{recipe.quantize.bits}" == width
-        assert recipe.quantize.scheme == path.stem.split("-")[2]
+        family = recipe.name.split("-")[0]
+        assert recipe.name.startswith(f"{family}-{_label(recipe.quantize)}")
+
+
+def _label(settings: QuantizeSettings) -> str:
+    match settings:
+        case OrtDynamicSettings():
+            return "int8-ort-dynamic"
+        case OliveSettings():
+            return f"int{settings.bits}-olive-{settings.algorithm}"
+        case MixedSettings():
+            return f"mixed-{settings.widths.by}"
+        case _:
+            return f"int{settings.bits}-{settings.scheme}"
 
 
 def test_canonical_spells_out_defaults_and_reads_back(tmp_path) -> None:
