@@ -12,6 +12,7 @@ from onnx_ir.passes.common import (
 from quantkit.fuse.pointwise_convolution import convert_pointwise_convolutions
 from quantkit.fuse.transposes import cancel_transposes
 from quantkit.fuse.weight_identities import drop_weight_identities
+from quantkit.fuse.weight_shapes import fold_weight_shapes
 from quantkit.fuse.weight_transposes import fold_weight_transposes
 
 
@@ -24,6 +25,7 @@ def expose_products(model: ir.Model) -> None:
     """
     LiftConstantsToInitializersPass()(model)
     LiftSubgraphInitializersToMainGraphPass()(model)
+    fold_weight_shapes(model)
     # Either may stand before the other.
     while drop_weight_identities(model) + fold_weight_transposes(model):
         pass

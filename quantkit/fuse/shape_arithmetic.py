@@ -20,7 +20,7 @@ def drop_shape_arithmetic(model: ir.Model) -> int:
         if source is None:
             continue
         if node.op_type == "Shape" and source.shape is not None and source.shape.is_static():
-            remove_node(node, _constant_shape(model.graph, node, source.shape))
+            remove_node(node, constant_shape(model.graph, node, source.shape))
         elif _returns_its_input(node) and not node.outputs[0].is_graph_output():
             remove_node(node, source)
         else:
@@ -30,7 +30,8 @@ def drop_shape_arithmetic(model: ir.Model) -> int:
     return count
 
 
-def _constant_shape(graph: ir.Graph, node: ir.Node, shape: ir.Shape) -> ir.Value:
+def constant_shape(graph: ir.Graph, node: ir.Node, shape: ir.Shape) -> ir.Value:
+    """What a Shape node returns for an input of this static shape, as a new initializer."""
     sizes = np.array(shape.numpy(), dtype=np.int64)
     start = node.attributes.get_int("start", 0)
     end = node.attributes.get_int("end", len(sizes))

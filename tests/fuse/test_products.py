@@ -101,6 +101,20 @@ def test_a_pointwise_convolution_becomes_a_product(tmp_path: Path, biased: bool)
     assert_same(path, after, x=matrix(10, 32)[None])
 
 
+def test_a_bias_of_zeros_as_long_as_a_weight_does_not_keep_the_weight(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["w"], ["length"], start=0, end=1),
+        helper.make_node("Expand", ["zero", "length"], ["b"]),
+        helper.make_node("Conv", ["x", "w", "b"], ["y"]),
+    ]
+    constants = {"w": matrix(24 * 32, 1).reshape(24, 32, 1), "zero": np.zeros(1, np.float32)}
+    path = save_graph(tmp_path / "net.onnx", nodes, {"x": ["n", 32, "t"]}, ["y"], constants)
+    after, names = exposed(path)
+    assert names == ["w"]
+    assert load_model(after).graph.initializers.keys() == {"w", "zero", "length/shape"}
+    assert_same(path, after, x=matrix(32, 9)[None])
+
+
 @pytest.mark.parametrize(
     ("shape", "attributes"),
     [
