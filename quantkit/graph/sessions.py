@@ -12,7 +12,7 @@ def session_of(model: ir.Model, folder: Path) -> ort.InferenceSession:
     """Open a graph for the CPU; its external weights lie in `folder`.
 
     One thread computes, so that results do not depend on the number of cores. Optimisation stays
-    at what is cheap: such a session is opened for a single pass over speech.
+    at what is cheap: such a session serves a single pass over speech.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
