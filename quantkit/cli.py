@@ -17,18 +17,20 @@ from quantkit import __version__
 from quantkit.core.errors import GateError, InputError, MissingExtraError, QuantkitError
 from quantkit.terminal import (
     Partial,
+    allocation_table,
     bench_tables,
     calibration_table,
     messages,
     parity_table,
     plan_line,
+    sensitivity_table,
     size_line,
 )
 
 #: Importable names of the optional extras, for the message when one is missing.
 _EXTRAS = {
-    "build": "torch nemo onnx onnx_ir onnxscript numba pydantic ruamel filelock sentencepiece "
-    "kaldialign scipy threadpoolctl psutil whisper_normalizer",
+    "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
+    "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets",
     "hub": "huggingface_hub",
 }
@@ -79,6 +81,8 @@ def build(
         return
     with located(recipe, set_):
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+    if built.allocation is not None:
+        _show(allocation_table(built.allocation))
     print(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
 
@@ -102,8 +106,6 @@ def calibrate(
         hessians: measure all second moments of each input too, also if the scheme needs none.
         out: also copy the statistics there, for `quantkit quantize --calibration`.
     """
-    from rich.console import Console
-
     from quantkit import pipeline
     from quantkit.pipeline.progress import progress_on
     from quantkit.recipe import load_recipe, located
@@ -115,8 +117,49 @@ def calibrate(
         )
     if out is not None:
         pipeline.copy_statistics(calibrated, out)
-    Console().print(calibration_table(calibrated.report))
+    _show(calibration_table(calibrated.report))
     print(f"statistics in {out or calibrated.directory}")
+
+
+@app.command
+def sensitivity(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    store: Path = STORE,
+    json: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """Measure what each tensor at each width does to the joint's distributions.
+
+    The algorithm is the recipe's, the speech its calibration speech; a budget is allocated as well.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as sensitivity.utterances=8; may be repeated.
+        store: where results of stages are kept and found again.
+        json: also write the measurements there.
+        plot: also draw them there, an .svg or .png file.
+    """
+    from quantkit import pipeline
+    from quantkit.core.files import write_json
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+    from quantkit.sensitivity.plot import check_plot, plot_sensitivity
+
+    if plot is not None:
+        check_plot(plot)
+    loaded = load_recipe(recipe, set_)
+    with located(recipe, set_):
+        measured = pipeline.measure_recipe(loaded, pipeline.Store(store), progress_on(messages()))
+    if json is not None:
+        write_json(json, measured.sensitivity)
+    if plot is not None:
+        plot_sensitivity(measured.sensitivity, plot)
+    _show(sensitivity_table(measured.sensitivity))
+    if measured.allocation is not None:
+        _show(allocation_table(measured.allocation))
 
 
 @app.command
@@ -255,8 +298,6 @@ def bench(
         audio: speech for whole recognizers; may be repeated.
         json: also write the numbers there.
     """
-    from rich.console import Console
-
     from quantkit.bench import bench as measure
     from quantkit.core.files import write_json
     from quantkit.pipeline.progress import progress_on
@@ -265,7 +306,7 @@ def bench(
     if json is not None:
         write_json(json, report)
     for table in bench_tables(report):
-        Console().print(table)
+        _show(table)
 
 
 @app.command
@@ -301,14 +342,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _judge(parity: Any, gates: Sequence[Any]) -> None:
-    from rich.console import Console
-
-    Console().print(parity_table(parity))
+    _show(parity_table(parity))
     for gate in gates:
         print(f"gate {gate}")
     missed = [str(gate) for gate in gates if not gate.passed]
     if missed:
         raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))
+
+
+def _show(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
 
 
 def _texts(references: Path) -> dict[Path, str]:

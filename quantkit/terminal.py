@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from quantkit.core.names import kind_and_layer
 
 
 class PlanRow(Protocol):
@@ -67,6 +70,71 @@ def calibration_table(report: Mapping[str, Any]) -> Table:
         keys = ("matrices", "inputs", "largest_input", "rows")
         table.add_row(name, *(f"{graph[key]:,}" for key in keys))
     return table
+
+
+def sensitivity_table(report: Mapping[str, Any]) -> Table:
+    """Mean KL and stored bytes of each tensor at each width, the most sensitive tensor first."""
+    title = (
+        f"mean KL in nats and kB with one tensor quantized by {report['scheme']['scheme']}, "
+        f"{report['utterances']} utterances, {report['decisions']} decisions"
+    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("tensor", overflow="fold")
+    tensors = sorted(report["tensors"], key=_worst, reverse=True)
+    for choice in tensors[0]["choices"] if tensors else []:
+        table.add_column(_width(choice), justify="right", no_wrap=True)
+    for tensor in tensors:
+        cells = [
+            f"{choice['kl_mean']:.1e}\n{choice['bytes'] / 1e3:.0f} kB"
+            for choice in tensor["choices"]
+        ]
+        table.add_row(tensor["name"].removesuffix(".weight"), *cells)
+    return table
+
+
+def allocation_table(report: Mapping[str, Any]) -> Table:
+    """Which layers of each kind of tensor take which width, under the size that this makes."""
+    title = (
+        f"{report['bytes'] / 1e6:.3f} of {report['budget_bytes'] / 1e6:.3f} MB, "
+        f"{report['bits_per_weight']:.3f} bits per weight; sum of KL {report['kl_sum']:.2g}, "
+        f"at most {report['gap']:.1%} above the least possible"
+    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("tensor", overflow="fold")
+    widths = sorted({(one["bits"], one["block_size"]) for one in report["tensors"]}, key=_stored)
+    kinds: dict[str, dict[tuple[int, int], list[int | None]]] = {}
+    for one in report["tensors"]:
+        kind, layer = kind_and_layer(one["name"])
+        cells = kinds.setdefault(kind.removesuffix(".weight"), {})
+        cells.setdefault((one["bits"], one["block_size"]), []).append(layer)
+    for bits, block_size in widths:
+        table.add_column(_width({"bits": bits, "block_size": block_size}))
+    for kind, cells in kinds.items():
+        table.add_row(kind, *(_layers(cells.get(width, [])) for width in widths))
+    return table
+
+
+def _layers(layers: Sequence[int | None]) -> str:
+    """`0-3 5`, or `x` for what belongs to no layer."""
+    numbers = sorted(layer for layer in layers if layer is not None)
+    # What follows on a number has the same distance from its place as that.
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda x: x[1] - x[0])]
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return " ".join(words if numbers else ["x"] * len(layers))
+
+
+def _worst(tensor: Mapping[str, Any]) -> float:
+    return max(float(choice["kl_mean"]) for choice in tensor["choices"])
+
+
+def _stored(width: tuple[int, int]) -> float:
+    """What grows with the bytes that a weight takes at a width."""
+    bits, block_size = width
+    return bits + 32 / block_size
+
+
+def _width(choice: Mapping[str, Any]) -> str:
+    return f"{choice['bits']} bit/{choice['block_size']}"
 
 
 def size_line(manifest: Mapping[str, Any]) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant
 from quantkit.graph.files import load_model
+from quantkit.graph.sessions import session_of
 from quantkit.quantize.matrices import find_matrices
 
 
@@ -84,16 +84,7 @@ class ObservedSession:
         names = (name for given in self.inputs for name in given.outputs)
         self._kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
         self.kept_bytes = 0
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        # The graph is handed over in memory; its external weights lie where the file is.
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(path.parent.resolve())
-        )
-        self._session = ort.InferenceSession(
-            ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session_of(model, path.parent)
 
     def get_inputs(self) -> list[Any]:
         """Inputs of the graph, with name, type and shape."""

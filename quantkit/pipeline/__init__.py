@@ -5,18 +5,21 @@ from quantkit.pipeline.calibration import Calibrated, calibrate_recipe, copy_sta
 from quantkit.pipeline.engine import Row
 from quantkit.pipeline.gates import GateResult
 from quantkit.pipeline.proof import Proof, verify_artifact
+from quantkit.pipeline.sensitivity import Measured, measure_recipe
 from quantkit.pipeline.store import Store
 
 __all__ = [
     "Built",
     "Calibrated",
     "GateResult",
+    "Measured",
     "Proof",
     "Row",
     "Store",
     "build",
     "calibrate_recipe",
     "copy_statistics",
+    "measure_recipe",
     "plan_build",
     "verify_artifact",
 ]

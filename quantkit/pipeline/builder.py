@@ -26,16 +26,21 @@ from quantkit.pipeline.key import StageKey, code_digest, differences
 from quantkit.pipeline.progress import StageProgress
 from quantkit.pipeline.speech import check_speech
 from quantkit.pipeline.store import Entry, Store
+from quantkit.quantize.budget import ALLOCATION
 from quantkit.recipe import Recipe, parse_source
 
 
 @dataclass(frozen=True)
 class Built:
-    """A finished artifact: where it is, its parity and what the gates say about it."""
+    """A finished artifact: where it is, its parity and what the gates say about it.
+
+    `allocation` is what a budget was spent on, where the recipe has one.
+    """
 
     artifact: Path
     manifest: Mapping[str, Any]
     gates: list[GateResult]
+    allocation: Mapping[str, Any] | None = None
 
 
 def plan_build(recipe: Recipe, out: Path, store: Store, *, force: bool = False) -> list[Row]:
@@ -68,7 +73,13 @@ def build(
         else:
             progress.cached("bundle")
     manifest = load_manifest(out)
-    return Built(out, manifest, evaluate(recipe.verify.gates, manifest["parity"]))
+    spent = done[model_stage(recipe)].directory / ALLOCATION
+    return Built(
+        out,
+        manifest,
+        evaluate(recipe.verify.gates, manifest["parity"]),
+        _json(spent) if recipe.needs_sensitivity() else None,
+    )
 
 
 def _check(recipe: Recipe, out: Path) -> None:
@@ -86,7 +97,7 @@ def _check(recipe: Recipe, out: Path) -> None:
             f"{recipe.verify.manifest}: no utterance has a text, which the gate wer_difference of "
             f"recipe {recipe.name!r} needs; add texts or remove the gate"
         )
-    if recipe.needs_calibration():
+    if recipe.needs_calibration() or recipe.needs_sensitivity():
         check_speech(recipe)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantkit.calibrate import CalibrateSettings
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.core.speech import manifest_digest
 from quantkit.pipeline.checkpoint import Checkpoint
 from quantkit.pipeline.engine import Stage, Workspace
 from quantkit.pipeline.key import code_digest, library_versions
 from quantkit.pipeline.speech import heard, speech_inputs, speech_stages
+from quantkit.quantize.mixed import MixedSettings
+from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.widths import CHOICES
 from quantkit.recipe import Recipe
 
 _NEMO = ("torch", "nemo_toolkit")
@@ -23,17 +26,18 @@ _NUMBERS = ("numpy", "onnxruntime")
 
 
 def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
-    """Export, fuse, calibrate and quantize where the recipe asks for them, reference, verify.
+    """Export, fuse, what the recipe's scheme needs, the scheme itself, reference, verify.
 
     Raises:
         InputError: a speech manifest is wrong.
         MissingExtraError: a library of the `build` extra is not installed.
     """
-    stages = (
-        calibration_chain(recipe, checkpoint, hessians=recipe.needs_hessians())
-        if recipe.needs_calibration()
-        else [export_stage(checkpoint, recipe.model.chunk_ms), fuse_stage()]
-    )
+    if recipe.needs_sensitivity():
+        stages = sensitivity_chain(recipe, checkpoint)
+    elif recipe.needs_calibration():
+        stages = calibration_chain(recipe, checkpoint, hessians=recipe.needs_hessians())
+    else:
+        stages = [export_stage(checkpoint, recipe.model.chunk_ms), fuse_stage()]
     if recipe.quantize is not None:
         stages.append(quantize_stage(recipe.quantize))
     speech = Path(recipe.verify.manifest)
@@ -62,6 +66,26 @@ def calibration_chain(recipe: Recipe, checkpoint: Checkpoint, *, hessians: bool)
         fuse_stage(),
         calibrate_stage(recipe.calibrate, hessians=hessians),
     ]
+
+
+def sensitivity_chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
+    """Export, fuse, calibrate where the scheme needs it, and the damage of each tensor.
+
+    Raises:
+        InputError: the recipe quantizes nothing or names no speech, or what it names is missing or
+            wrong.
+        MissingExtraError: a library of an extra is not installed.
+    """
+    stages = (
+        calibration_chain(recipe, checkpoint, hessians=recipe.needs_hessians())
+        if recipe.needs_calibration()
+        else [
+            *speech_stages(recipe),
+            export_stage(checkpoint, recipe.model.chunk_ms),
+            fuse_stage(),
+        ]
+    )
+    return [*stages, sensitivity_stage(recipe)]
 
 
 def model_stage(recipe: Recipe) -> str:
@@ -135,21 +159,91 @@ def calibrate_stage(settings: CalibrateSettings, *, hessians: bool) -> Stage:
     )
 
 
+def sensitivity_stage(recipe: Recipe) -> Stage:
+    """The damage of each tensor at each width on the recipe's speech.
+
+    Raises:
+        InputError: the recipe quantizes nothing or names no speech, or the speech is wrong.
+    """
+    settings, speech = recipe.quantize, recipe.calibrate
+    if settings is None or speech is None:
+        missing = "quantize" if settings is None else "calibrate"
+        raise InputError(
+            f"recipe {recipe.name!r} has no {missing}; sensitivity is measured with the algorithm "
+            "under quantize on the speech under calibrate, for example --set "
+            "calibrate.manifest=FILE"
+        )
+    if isinstance(settings, MixedSettings):
+        algorithm: SchemeSettings = settings.base
+        key, widths = "quantize.base", settings.choices
+    elif isinstance(settings, SchemeSettings):
+        algorithm, key, widths = settings, "quantize", CHOICES
+    else:
+        raise SettingError(
+            "quantize.scheme",
+            f"found {settings.scheme!r}, which takes whole graphs, while sensitivity is of single "
+            "tensors; accepted: an algorithm of quantkit's own, such as 'kquant'",
+        )
+    utterances = recipe.sensitivity.utterances if recipe.sensitivity else None
+
+    def work(space: Workspace) -> None:
+        from quantkit.sensitivity import measure_sensitivity, spread
+
+        measure_sensitivity(
+            space.upstream["fuse"],
+            space.upstream.get("calibrate"),
+            spread(heard(speech, space.upstream), utterances),
+            algorithm,
+            widths,
+            space.out,
+            space.scratch,
+            space.progress,
+            key=key,
+        )
+
+    upstream, files = speech_inputs(speech)
+    return Stage(
+        "sensitivity",
+        stage_version(1, "sensitivity", "quantize", "graph", "stream", "verify"),
+        work,
+        settings={
+            # The algorithm's own width is not what is measured.
+            **algorithm.model_dump(mode="json", exclude={"bits", "block_size", "rules"}),
+            "widths": [width.model_dump(mode="json") for width in widths],
+            "utterances": utterances,
+        },
+        upstream=("fuse", *(["calibrate"] if algorithm.needs_activations else []), *upstream),
+        files=files,
+        libraries=library_versions([*_GRAPHS, *_NUMBERS, *algorithm.libraries]),
+    )
+
+
 def quantize_stage(settings: QuantizeSettings) -> Stage:
-    """The fused graphs in few bits; after the calibrate stage where the settings need it."""
+    """The fused graphs in few bits; after the stages that the settings need."""
 
     def work(space: Workspace) -> None:
         from quantkit.quantize import quantize_model
 
-        calibration = space.upstream.get("calibrate")
-        quantize_model(space.upstream["fuse"], calibration, settings, space.out, space.progress)
+        quantize_model(
+            space.upstream["fuse"],
+            space.upstream.get("calibrate"),
+            settings,
+            space.out,
+            space.progress,
+            space.upstream.get("sensitivity"),
+        )
 
+    needed = {
+        "fuse": True,
+        "calibrate": settings.needs_activations,
+        "sensitivity": isinstance(settings, MixedSettings) and settings.needs_sensitivity,
+    }
     return Stage(
         "quantize",
         stage_version(1, "quantize", "graph"),
         work,
         settings=settings.model_dump(mode="json"),
-        upstream=("fuse", "calibrate") if settings.needs_activations else ("fuse",),
+        upstream=tuple(name for name, wanted in needed.items() if wanted),
         libraries=library_versions([*_GRAPHS, *_NUMBERS, *settings.libraries]),
     )
 

@@ -12,9 +12,11 @@ from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
+from quantkit.quantize.budget import ALLOCATION
 from quantkit.quantize.equalize import equalize_norms
 from quantkit.quantize.graph_scheme import GraphScheme, rewritten
 from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
+from quantkit.quantize.mixed import MixedSettings, resolve
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.options import AnyScheme, SchemeSettings
 from quantkit.quantize.selection import select
@@ -27,6 +29,7 @@ def quantize_model(
     settings: AnyScheme,
     out: Path,
     progress: Progress,
+    sensitivity: Path | None = None,
 ) -> None:
     """Write the quantized graphs, the model's other files and quantize.json into `out`.
 
@@ -36,14 +39,21 @@ def quantize_model(
         settings: the scheme.
         out: existing directory.
         progress: told about each matrix.
+        sensitivity: the sensitivity stage's directory, for a budget; what it was spent on goes
+            into allocation.json.
 
     Raises:
-        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, or
-            the scheme needs activation statistics that are not there.
+        InputError: the directory has no graphs, a glob matches nothing, a weight is not finite, a
+            budget is too small, or the scheme needs statistics that are not there.
     """
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
+    if isinstance(settings, MixedSettings):
+        graphs = {name: load_model(path) for name, path in paths.items()}
+        settings, allocation = resolve(settings, graphs, sensitivity)
+        if allocation is not None:
+            write_json(out / ALLOCATION, allocation)
     moments = _load(calibration, settings)
     graphs = {name: load_model(path) for name, path in paths.items()}
     reports = {}

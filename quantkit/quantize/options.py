@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -76,28 +77,8 @@ class SchemeSettings(AnyScheme):
     def _has_kernels(self) -> Self:
         """Refuse 2-bit settings that would crawl, those that a rule makes included."""
         made = [(("rules", index), self.following(rule)) for index, rule in enumerate(self.rules)]
-        named: list[tuple[tuple[str | int, ...], Self]] = [(("bits",), self), *made]
-        wrong = [
-            InitErrorDetails(type="value_error", loc=key, input=2, ctx={"error": ValueError(why)})
-            for key, settings in named
-            if (why := settings._crawls())  # noqa: SLF001 -- settings of this class
-        ]
-        if wrong:
-            raise ValidationError.from_exception_data(type(self).__name__, wrong)
+        refuse_slow(type(self).__name__, [(("bits",), self), *made])
         return self
-
-    def _crawls(self) -> str:
-        """Why the runtime has no fast kernel for these widths; empty if it has."""
-        if self.bits != 2 or (
-            self.block_size in TWO_BIT_BLOCKS and self.accuracy_level == TWO_BIT_LEVEL
-        ):
-            return ""
-        return (
-            f"2 bits with block_size {self.block_size} and accuracy_level {self.accuracy_level} "
-            "have no kernel in ONNX Runtime and would run 10 to 30 times slower; accepted with 2 "
-            f"bits: block_size {', '.join(map(str, TWO_BIT_BLOCKS))} with accuracy_level "
-            f"{TWO_BIT_LEVEL}"
-        )
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -127,3 +108,32 @@ class SchemeSettings(AnyScheme):
             weight: float32 [K, N], finite, C-contiguous.
             moments: of its inputs; given if needs_activations, with the Hessian if needs_hessians.
         """
+
+
+def refuse_slow(title: str, named: Iterable[tuple[tuple[str | int, ...], SchemeSettings]]) -> None:
+    """Refuse widths that the runtime has no fast kernel for, each under its key.
+
+    Raises:
+        ValidationError: of the model `title`, with every such key.
+    """
+    wrong = [
+        InitErrorDetails(type="value_error", loc=key, input=2, ctx={"error": ValueError(why)})
+        for key, settings in named
+        if (why := _why_slow(settings))
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data(title, wrong)
+
+
+def _why_slow(settings: SchemeSettings) -> str:
+    """Why the runtime has no fast kernel for these widths; empty if it has."""
+    if settings.bits != 2 or (
+        settings.block_size in TWO_BIT_BLOCKS and settings.accuracy_level == TWO_BIT_LEVEL
+    ):
+        return ""
+    return (
+        f"2 bits with block_size {settings.block_size} and accuracy_level "
+        f"{settings.accuracy_level} have no kernel in ONNX Runtime and would run 10 to 30 times "
+        "slower; accepted with 2 bits: block_size "
+        f"{', '.join(map(str, TWO_BIT_BLOCKS))} with accuracy_level {TWO_BIT_LEVEL}"
+    )

@@ -28,23 +28,36 @@ def select(names: Sequence[str], settings: S) -> Mapping[str, S | None]:
         SettingError: a glob matches no name at all. One that matches only names which another glob
             took first is fine.
     """
-    for index, glob in enumerate(settings.exclude):
-        _require_match(glob, names, f"quantize.exclude[{index}]")
+    quantized = set(without(names, settings.exclude, "quantize"))
     for index, rule in enumerate(settings.rules):
-        _require_match(rule.match, names, f"quantize.rules[{index}].match")
-    return {name: _choose(name, settings) for name in names}
+        require_match(rule.match, names, f"quantize.rules[{index}].match")
+    return {name: _choose(name, settings) if name in quantized else None for name in names}
 
 
-def _choose(name: str, settings: S) -> S | None:
-    if any(fnmatchcase(name, glob) for glob in settings.exclude):
-        return None
+def without(names: Sequence[str], exclude: Sequence[str], key: str) -> list[str]:
+    """The names that no glob of `KEY.exclude` matches.
+
+    Raises:
+        SettingError: one of them matches no name.
+    """
+    for index, glob in enumerate(exclude):
+        require_match(glob, names, f"{key}.exclude[{index}]")
+    return [name for name in names if not any(fnmatchcase(name, glob) for glob in exclude)]
+
+
+def _choose(name: str, settings: S) -> S:
     for rule in settings.rules:
         if fnmatchcase(name, rule.match):
             return settings.following(rule)
     return settings
 
 
-def _require_match(glob: str, names: Sequence[str], key: str) -> None:
+def require_match(glob: str, names: Sequence[str], key: str) -> None:
+    """Refuse a glob that matches nothing, under the key where it stands.
+
+    Raises:
+        SettingError: with the nearest names.
+    """
     if any(fnmatchcase(name, glob) for name in names):
         return
     plain = glob.replace("*", "").replace("?", "")

@@ -8,20 +8,21 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.gptq import GptqSettings
-from quantkit.quantize.kquant import KQuantSettings
+from quantkit.quantize.algorithms import Algorithm
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.olive import OliveSettings
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
-from quantkit.quantize.rtn import RtnSettings
 
-Scheme = RtnSettings | KQuantSettings | GptqSettings | OliveSettings | OrtDynamicSettings
-QuantizeSettings = Annotated[Scheme, Field(discriminator="scheme")]
+FileScheme = Algorithm | OliveSettings | OrtDynamicSettings
+QuantizeSettings = Annotated[FileScheme | MixedSettings, Field(discriminator="scheme")]
 
-_ADAPTER: TypeAdapter[Scheme] = TypeAdapter(QuantizeSettings)
+_ADAPTER: TypeAdapter[FileScheme] = TypeAdapter(
+    Annotated[FileScheme, Field(discriminator="scheme")]
+)
 
 
-def parse_settings(values: Mapping[str, Any]) -> Scheme:
-    """Read settings from plain values, as the command line has them.
+def parse_settings(values: Mapping[str, Any]) -> FileScheme:
+    """Read settings that are the same for all tensors, as the command line has them.
 
     Raises:
         InputError: a key is unknown or a value is not accepted; one line per problem.

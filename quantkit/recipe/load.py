@@ -105,10 +105,10 @@ def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) 
 def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
     """The key path of a problem and the value there, without the tags of unions in between."""
     path: list[str | int] = []
-    for part in problem["loc"]:
+    for depth, part in enumerate(problem["loc"], start=1):
         if part in (range(len(data)) if isinstance(data, list) else _keys(data)):
             data = data[part]
-        elif problem["type"] == "missing" and part == problem["loc"][-1]:
+        elif problem["type"] == "missing" and depth == len(problem["loc"]):
             data = None
         else:
             continue
@@ -125,11 +125,18 @@ def _keys(data: Any) -> Iterable[Any]:
 
 def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:
     """Keys that are right alone and wrong together."""
+    mixed = recipe.quantize is not None and recipe.quantize.scheme == "mixed"
     if recipe.needs_calibration() and recipe.calibrate is None:
         yield (
-            ("quantize", "importance"),
+            ("quantize", *(["base"] if mixed else []), "importance"),
             "found 'activation' without the speech it needs; add calibrate: {manifest: FILE}, or "
             "use 'weight' or 'none'",
+        )
+    if recipe.needs_sensitivity() and recipe.calibrate is None:
+        yield (
+            ("quantize", "widths", "by"),
+            "found 'budget' without the speech that damage is measured on; add calibrate: "
+            "{manifest: FILE}, or use 'published' or 'rules'",
         )
     if not recipe.verify.gates.model_dump(exclude_none=True):
         keys = ", ".join(type(recipe.verify.gates).model_fields)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from quantkit.calibrate.settings import CalibrateSettings
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
 
@@ -32,6 +33,14 @@ class ModelSettings(Strict):
     def _known_form(cls, text: str) -> str:
         parse_source(text)
         return text
+
+
+class SensitivitySettings(Strict):
+    """How the damage of each tensor is measured; the speech is that of `calibrate`."""
+
+    utterances: int | None = Field(
+        None, gt=0, description="how many, spread evenly over the speech; absent: all"
+    )
 
 
 class Gates(Strict):
@@ -63,6 +72,7 @@ class Recipe(Strict):
     model: ModelSettings
     calibrate: CalibrateSettings | None = None
     quantize: QuantizeSettings | None = Field(None, description="absent: fp32")
+    sensitivity: SensitivitySettings | None = None
     verify: VerifySettings
 
     def canonical(self) -> dict[str, Any]:
@@ -76,3 +86,7 @@ class Recipe(Strict):
     def needs_hessians(self) -> bool:
         """Whether it wants all second moments of the activations, not only their mean squares."""
         return self.quantize is not None and self.quantize.needs_hessians
+
+    def needs_sensitivity(self) -> bool:
+        """Whether widths are chosen by measured damage."""
+        return isinstance(self.quantize, MixedSettings) and self.quantize.needs_sensitivity

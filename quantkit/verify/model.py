@@ -66,7 +66,9 @@ def _utterance(
             reference_chunks,
             found.chunks,
             arrays["log_probabilities"],
-            candidate.log_probabilities(artifact, frames, row["tokens"], row["token_frames"]),
+            candidate.log_probabilities(
+                artifact.transducer, frames, row["tokens"], row["token_frames"]
+            ),
             words,
         )
     except ValueError as error:

@@ -32,6 +32,7 @@ def test_schema_is_json_schema(capsys) -> None:
         "model",
         "calibrate",
         "quantize",
+        "sensitivity",
         "verify",
     }
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from quantkit.bundle.manifest import check_files, load_manifest
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.pipeline import Store, plan_build
-from quantkit.pipeline.chain import calibration_chain, chain
+from quantkit.pipeline.chain import calibration_chain, chain, sensitivity_chain
 from quantkit.pipeline.checkpoint import Checkpoint
+from quantkit.pipeline.engine import keys
 from quantkit.recipe import load_recipe
 from tests.pipeline.toy import ARTIFACT, STORE, Points, make_workshop, toy_build, toy_chain
 
@@ -143,20 +144,59 @@ def test_a_missing_checkpoint_is_named(workshop, monkeypatch) -> None:
         toy_build(monkeypatch, workshop, overrides=("model.source=gone.nemo",))
 
 
-@pytest.mark.parametrize("name", ["demo-fp32", "demo-int4-kquant"])
-def test_the_real_chain_of_a_shipped_recipe(name, workshop) -> None:
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("demo-fp32", []),
+        ("demo-int4-kquant", ["quantize"]),
+        ("demo-int4-kquant-activation", ["calibrate", "quantize"]),
+        ("demo-mixed-published", ["calibrate", "quantize"]),
+        ("demo-mixed-budget", ["calibrate", "sensitivity", "quantize"]),
+    ],
+)
+def test_the_real_chain_of_a_shipped_recipe(name, needed, workshop) -> None:
     root = Path(__file__).parents[2]
     overrides = ["verify.manifest=speech.jsonl"]
-    if name != "demo-fp32":
-        overrides += ["calibrate={manifest: speech.jsonl}", "quantize.importance=activation"]
+    if "calibrate" in needed:
+        overrides.append("calibrate={manifest: speech.jsonl}")
     recipe = load_recipe(root / "recipes" / f"{name}.yaml", overrides)
     stages = chain(recipe, Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64))
-    assert [stage.name for stage in stages] == (
-        ["export", "fuse", "reference", "verify"]
-        if name == "demo-fp32"
-        else ["export", "fuse", "calibrate", "quantize", "reference", "verify"]
-    )
+    assert [stage.name for stage in stages] == ["export", "fuse", *needed, "reference", "verify"]
     assert stages[-1].upstream == (stages[-3].name, "reference")
+    if needed:
+        assert stages[-3].upstream == ("fuse", *needed[:-1])
+
+
+def test_another_budget_needs_no_other_measurement(workshop) -> None:
+    root = Path(__file__).parents[2]
+    speech = ["verify.manifest=speech.jsonl", "calibrate={manifest: speech.jsonl}"]
+    checkpoint = Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64)
+
+    def digests(*overrides: str) -> tuple[str, str]:
+        path = root / "recipes" / "demo-mixed-budget.yaml"
+        found = keys(chain(load_recipe(path, [*speech, *overrides]), checkpoint))
+        return found["sensitivity"].digest, found["quantize"].digest
+
+    measured, quantized = digests()
+    for same in ("quantize.widths.megabytes=9", "quantize.base.bits=8"):
+        assert digests(same)[0] == measured
+        assert digests(same)[1] != quantized
+    for other in ("sensitivity.utterances=3", "quantize.base.importance=weight"):
+        assert digests(other)[0] != measured
+
+
+def test_sensitivity_needs_a_scheme_and_speech(workshop) -> None:
+    checkpoint = Checkpoint(Path("toy.nemo"), "toy", None, "0" * 64)
+    recipe = load_recipe(Path("recipe.yaml"), ["calibrate.manifest=speech.jsonl"])
+    stages = sensitivity_chain(recipe, checkpoint)
+    assert [stage.name for stage in stages] == ["export", "fuse", "sensitivity"]
+    for override, missing in (("quantize=null", "quantize"), ("calibrate=null", "calibrate")):
+        recipe = load_recipe(Path("recipe.yaml"), ["calibrate.manifest=speech.jsonl", override])
+        with pytest.raises(InputError, match=rf"recipe 'toy' has no {missing}; sensitivity is"):
+            sensitivity_chain(recipe, checkpoint)
+    whole = ["calibrate.manifest=speech.jsonl", "quantize={scheme: ort-dynamic-int8}"]
+    with pytest.raises(SettingError, match=r"quantize\.scheme: found 'ort-dynamic-int8', which"):
+        sensitivity_chain(load_recipe(Path("recipe.yaml"), whole), checkpoint)
 
 
 def test_the_chain_of_a_calibration_alone(workshop) -> None:

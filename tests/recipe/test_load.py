@@ -181,6 +181,79 @@ def test_a_key_of_another_scheme_is_unknown(write) -> None:
     assert "quantize.symmetric: unknown key" in problem
 
 
+MIXED = """schema: 1
+name: mine
+model: {source: mine.nemo}
+calibrate: {manifest: c.jsonl}
+quantize:
+  scheme: mixed
+  base: {scheme: kquant, importance: activation}
+  widths:
+    by: budget
+    megabytes: 5
+    choices:
+      - {bits: 4, block_size: 32}
+verify:
+  manifest: speech.jsonl
+  gates: {token_error_rate: 0.05}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "by: budget",
+            "by: size",
+            "9:5: quantize.widths.by: found 'size', accepted: 'budget', 'published' or 'rules'",
+        ),
+        ("bits: 4", "bits: 5", "12:10: quantize.widths.choices[0].bits: found 5, accepted: 2, 4"),
+        (
+            "bits: 4, block_size: 32",
+            "bits: 2, block_size: 16",
+            "12:9: quantize.widths.choices[0]: 2 bits with block_size 16 and accuracy_level 4 have",
+        ),
+        (
+            "megabytes: 5",
+            "megabytes: 5\n    bits_per_weight: 4",
+            "8:3: quantize.widths: accepted: exactly one of bits_per_weight and megabytes",
+        ),
+        (
+            "    megabytes: 5\n",
+            "",
+            "8:3: quantize.widths: accepted: exactly one of bits_per_weight",
+        ),
+        ("megabytes: 5", "megabytes: 0", "10:5: quantize.widths.megabytes: found 0, accepted: a"),
+        (
+            "by: budget\n    megabytes: 5\n    choices:\n      - {bits: 4, block_size: 32}",
+            "by: rules",
+            "8:3: quantize.widths.rules: missing; accepted: a list",
+        ),
+        (
+            "importance: activation",
+            "rules: [{match: x, bits: 8}]",
+            "5:1: quantize: base.rules: accepted here: widths: {by: rules, rules: [...]}",
+        ),
+        ("scheme: kquant", "scheme: mixed", "7:10: quantize.base.scheme: found 'mixed', accepted"),
+        (
+            "calibrate: {manifest: c.jsonl}\n",
+            "",
+            "6:26: quantize.base.importance: found 'activation' without the speech it needs",
+        ),
+        (
+            "calibrate: {manifest: c.jsonl}\nquantize:\n  scheme: mixed\n  base: {scheme: kquant, "
+            "importance: activation}",
+            "quantize:\n  scheme: mixed\n  base: {scheme: kquant}",
+            "8:5: quantize.widths.by: found 'budget' without the speech that damage is measured on",
+        ),
+    ],
+)
+def test_one_problem_of_mixed_precision(write, old, new, expected) -> None:
+    assert old in MIXED
+    (problem,) = _problems(write(MIXED.replace(old, new)))[:1]
+    assert problem.startswith(f"r.yaml:{expected}"), problem
+
+
 def test_all_problems_at_once(write) -> None:
     text = GOOD.replace("bits: 4", "bits: 5").replace("name: mine", "name: 7")
     assert len(_problems(write(text), "model.chunk_ms=x")) == 3

@@ -6,6 +6,7 @@ import pytest
 
 from quantkit.core.speech import read_manifest
 from quantkit.quantize import QuantizeSettings
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.olive import OliveSettings
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 from quantkit.recipe import load_recipe, parse_source
@@ -21,6 +22,8 @@ SCHEMES = [
     "int4-olive-kquant",
     "int4-olive-rtn",
     "int8-ort-dynamic",
+    "mixed-published",
+    "mixed-budget",
 ]
 
 
@@ -56,6 +59,8 @@ def _label(settings: QuantizeSettings) -> str:
             return "int8-ort-dynamic"
         case OliveSettings():
             return f"int{settings.bits}-olive-{settings.algorithm}"
+        case MixedSettings():
+            return f"mixed-{settings.widths.by}"
         case _:
             return f"int{settings.bits}-{settings.scheme}"
 

@@ -1,0 +1,42 @@
+"""The measured damage of a recipe's tensors, and what its budget would be spent on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from quantkit.graph.files import load_model
+from quantkit.pipeline.chain import sensitivity_chain
+from quantkit.pipeline.checkpoint import find_checkpoint
+from quantkit.pipeline.engine import run
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.speech import check_speech
+from quantkit.pipeline.store import Store
+from quantkit.quantize.budget import AllocationReport
+from quantkit.quantize.measured import Sensitivity, load_sensitivity
+from quantkit.quantize.mixed import MixedSettings, resolve
+from quantkit.recipe import Recipe, parse_source
+
+
+class Measured(NamedTuple):
+    """The damages, and the allocation where the recipe has a budget."""
+
+    sensitivity: Sensitivity
+    allocation: AllocationReport | None
+
+
+def measure_recipe(recipe: Recipe, store: Store, progress: StageProgress) -> Measured:
+    """Run the recipe's stages up to the measured sensitivity.
+
+    Raises:
+        InputError: something that the recipe names is missing or wrong, or its budget is too small.
+    """
+    check_speech(recipe)
+    stages = sensitivity_chain(recipe, find_checkpoint(parse_source(recipe.model.source)))
+    done = run(stages, store, recipe.name, progress)
+    directory = done["sensitivity"].directory
+    allocation = None
+    if isinstance(recipe.quantize, MixedSettings):
+        paths = sorted(done["fuse"].directory.glob("*.onnx"))
+        graphs = {path.stem: load_model(path) for path in paths}
+        allocation = resolve(recipe.quantize, graphs, directory).allocation
+    return Measured(load_sensitivity(directory), allocation)

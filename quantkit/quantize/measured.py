@@ -1,0 +1,69 @@
+"""What the sensitivity stage leaves: the damage that each tensor did at each width.
+
+A sensitivity is a directory with `sensitivity.json`; damage is KL(float32 || quantized) in nats per
+decision of the joint, with this one tensor quantized.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from quantkit.core.errors import InputError
+
+SENSITIVITY = "sensitivity.json"
+
+
+class MeasuredChoice(TypedDict):
+    """One tensor at one width.
+
+    `bytes` are those of codes, scales and zero points; `relative_error` is of the weights;
+    `flips` the share of decisions whose best symbol changed.
+    """
+
+    bits: int
+    block_size: int
+    bytes: int
+    relative_error: float
+    kl_mean: float
+    kl_p99: float
+    flips: float
+
+
+class MeasuredTensor(TypedDict):
+    """One tensor as "graph/tensor", its shape (K, N) and what each width does to it."""
+
+    name: str
+    shape: list[int]
+    parameters: int
+    choices: list[MeasuredChoice]
+
+
+class Sensitivity(TypedDict):
+    """The content of sensitivity.json.
+
+    `scheme` are the settings of the algorithm; `reference` tells the float32 path apart from
+    another one: its frames, its tokens and a digest of both.
+    """
+
+    scheme: dict[str, Any]
+    utterances: int
+    decisions: int
+    reference: dict[str, Any]
+    tensors: list[MeasuredTensor]
+
+
+def load_sensitivity(directory: Path) -> Sensitivity:
+    """Read a sensitivity directory.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    path = directory / SENSITIVITY
+    try:
+        return cast("Sensitivity", json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as JSON ({error}); the sensitivity stage writes it"
+        ) from error

@@ -1,0 +1,8 @@
+"""What each tensor does to the joint's distributions when it alone is quantized."""
+
+from __future__ import annotations
+
+from quantkit.sensitivity.model import measure_sensitivity
+from quantkit.sensitivity.reference import spread
+
+__all__ = ["measure_sensitivity", "spread"]

@@ -1,0 +1,17 @@
+import pytest
+
+from quantkit.core.names import kind_and_layer
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "layer"),
+    [
+        ("encoder/layers.3.conv.weight", "encoder/layers.*.conv.weight", 3),
+        ("encoder/layers.12.ff.weight", "encoder/layers.*.ff.weight", 12),
+        ("encoder/stem.out.weight", "encoder/stem.out.weight", None),
+        ("joint/output.1.weight", "joint/output.1.weight", None),
+        ("encoder/players.1.weight", "encoder/players.1.weight", None),
+    ],
+)
+def test_a_layer_is_told_apart_from_what_is_there_once(name, kind, layer) -> None:
+    assert kind_and_layer(name) == (kind, layer)
