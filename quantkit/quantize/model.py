@@ -49,13 +49,12 @@ def quantize_model(
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
+    graphs = {name: load_model(path) for name, path in paths.items()}
     if isinstance(settings, MixedSettings):
-        graphs = {name: load_model(path) for name, path in paths.items()}
         settings, allocation = resolve(settings, graphs, sensitivity)
         if allocation is not None:
             write_json(out / ALLOCATION, allocation)
     moments = _load(calibration, settings)
-    graphs = {name: load_model(path) for name, path in paths.items()}
     reports = {}
     for name, graph, report in quantized(graphs, moments, settings, out, progress):
         save_model(graph, out / f"{name}.onnx")
