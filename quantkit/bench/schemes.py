@@ -22,6 +22,7 @@ from quantkit.pipeline import Store, build
 from quantkit.pipeline.progress import StageProgress, progress_on
 from quantkit.recipe import load_recipe, located
 
+#: Columns that a table may take in a log.
 WIDTH = 132
 
 
@@ -104,7 +105,6 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     console = Console()
-    # A log takes lines of any length.
     console.print(table(rows), width=None if console.is_terminal else WIDTH)
     if given.json:
         write_json(given.json, rows)
