@@ -47,6 +47,13 @@ def evaluate(gates: Gates, parity: Mapping[str, Any]) -> list[GateResult]:
     if gates.token_error_rate is not None:
         rate = parity["token_errors"] / max(parity["reference_tokens"], 1)
         results.append(GateResult("token_error_rate", rate, gates.token_error_rate, at_least=False))
+    if gates.kl_mean is not None:
+        if parity["kl"] is None:
+            raise InputError(
+                "verify.gates.kl_mean: no decision was compared, because no utterance of "
+                "verify.manifest is long enough; add speech or remove the gate"
+            )
+        results.append(GateResult("kl_mean", parity["kl"]["mean"], gates.kl_mean, at_least=False))
     if gates.wer_difference is not None:
         wer = parity.get("wer")
         if wer is None:

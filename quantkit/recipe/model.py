@@ -52,6 +52,9 @@ class Gates(Strict):
     token_error_rate: float | None = Field(
         None, ge=0, lt=1, description="largest share of token errors against the reference"
     )
+    kl_mean: float | None = Field(
+        None, ge=0, description="largest mean divergence of the joint's distributions, nats"
+    )
     wer_difference: float | None = Field(
         None, ge=0, lt=1, description="largest rise of the word error rate, absolute"
     )

@@ -19,6 +19,7 @@ SCHEMES = [
     "int4-rtn",
     "int8-rtn",
     "int4-kquant",
+    "int4-gptq",
     "int4-olive-kquant",
     "int4-olive-rtn",
     "int8-ort-dynamic",
