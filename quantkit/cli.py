@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from quantkit import __version__
 from quantkit.core.errors import GateError, InputError, MissingExtraError, QuantkitError
 from quantkit.terminal import (
+    LOG_WIDTH,
     Partial,
     allocation_table,
     bench_tables,
@@ -353,7 +354,9 @@ def _judge(parity: Any, gates: Sequence[Any]) -> None:
 def _show(table: Any) -> None:
     from rich.console import Console
 
-    Console().print(table)
+    console = Console()
+    # Where nobody watches lines may be long, which rich cannot know.
+    console.print(table, width=None if console.is_terminal else LOG_WIDTH)
 
 
 def _texts(references: Path) -> dict[Path, str]:

@@ -14,6 +14,9 @@ from rich.table import Table
 
 from quantkit.core.names import kind_and_layer
 
+#: Columns that a table may take in a pipe or a log.
+LOG_WIDTH = 132
+
 
 class PlanRow(Protocol):
     """A stage of a plan."""

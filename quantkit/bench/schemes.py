@@ -22,6 +22,9 @@ from quantkit.pipeline import Store, build
 from quantkit.pipeline.progress import StageProgress, progress_on
 from quantkit.recipe import load_recipe, located
 
+#: Columns that a table may take in a log.
+WIDTH = 132
+
 
 def compare_recipes(
     recipes: Sequence[Path],
@@ -101,7 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     except QuantkitError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    Console().print(table(rows))
+    console = Console()
+    console.print(table(rows), width=None if console.is_terminal else WIDTH)
     if given.json:
         write_json(given.json, rows)
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from quantkit.fuse.shape_arithmetic import constant_shape
-from quantkit.fuse.weights import constant_of, remove_node
+from quantkit.fuse.weights import remove_node
+from quantkit.graph.constants import constant_of
 
 
 def fold_weight_shapes(model: ir.Model) -> int:

@@ -23,8 +23,9 @@ from quantkit.recipe import Recipe, parse_source
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Where the statistics are, to be read only, and the content of calibration.json."""
+    """Where the graphs and their statistics are, to be read only; content of calibration.json."""
 
+    model: Path
     directory: Path
     report: Mapping[str, Any]
 
@@ -41,8 +42,10 @@ def calibrate_recipe(
     checkpoint = find_checkpoint(parse_source(recipe.model.source))
     hessians = hessians or recipe.needs_hessians()
     stages = calibration_chain(recipe, checkpoint, hessians=hessians)
-    directory = run(stages, store, recipe.name, progress)["calibrate"].directory
-    return Calibrated(directory, json.loads((directory / REPORT).read_text(encoding="utf-8")))
+    done = run(stages, store, recipe.name, progress)
+    directory = done["calibrate"].directory
+    report = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+    return Calibrated(done["fuse"].directory, directory, report)
 
 
 def copy_statistics(calibrated: Calibrated, out: Path) -> None:

@@ -50,11 +50,13 @@ def quantize_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside `out`, where there is space for a model.
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        path = Path(scratch) / model.name
-        save_model(graph, path)
-        moments = _observe(path, graph, settings, calibration, progress) if calibration else None
-        paths = {model.stem: path}
-        for _, small, report in quantized(paths, moments, settings, path.parent, progress):
+        moments = None
+        if calibration:
+            path = Path(scratch) / model.name
+            save_model(graph, path)
+            moments = _observe(path, graph, settings, calibration, progress)
+        graphs = {model.stem: graph}
+        for _, small, report in quantized(graphs, moments, settings, Path(scratch), progress):
             if all(tensor["bits"] > 8 for tensor in report["tensors"]):
                 raise InputError(_nothing(model, report))
             save_model(small, out)

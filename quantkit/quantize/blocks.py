@@ -78,7 +78,7 @@ class QuantizedMatrix:
 
     def relative_error(self, weight: FloatArray) -> float:
         """Euclidean norm of stored - weight over that of the weight [K, N]; 0 for a zero matrix."""
-        from quantkit.quantize.errors import column_errors
+        from quantkit.quantize.loops import column_errors
 
         errors, energies = np.empty((2, self.columns), np.float64)
         column_errors(weight, self.codes, self.scales, self.zero_points, errors, energies)

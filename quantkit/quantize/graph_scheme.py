@@ -36,12 +36,12 @@ class GraphScheme(AnyScheme):
 
 
 def rewritten(
-    graphs: Mapping[str, Path], scheme: GraphScheme, folder: Path, progress: Progress
+    graphs: Mapping[str, ir.Model], scheme: GraphScheme, folder: Path, progress: Progress
 ) -> Iterator[tuple[str, ir.Model, GraphReport]]:
-    """Quantize graph files by another tool and read off what it stored.
+    """Quantize graphs by another tool and read off what it stored.
 
     Args:
-        graphs: float32 models by name.
+        graphs: float32 models by name; their constants become initializers.
         scheme: the tool and its settings.
         folder: existing directory with room for the models twice.
         progress: told about each stored tensor.
@@ -51,13 +51,13 @@ def rewritten(
         when the next one is asked for or the iterator is closed.
 
     Raises:
-        InputError: a file is no ONNX model, or a weight is not finite.
+        InputError: a weight is not finite.
     """
     with TemporaryDirectory(dir=folder, prefix=".rewritten.") as name:
         source, out = Path(name) / "source", Path(name) / "out"
         out.mkdir()
-        for graph, path in graphs.items():
-            _copy(path, source / f"{graph}.onnx")
+        for graph, model in graphs.items():
+            _copy(model, source / f"{graph}.onnx")
         copies = {graph: source / f"{graph}.onnx" for graph in graphs}
         for graph, path in scheme.rewrite(copies, out).items():
             before, after = load_model(copies[graph]), load_model(path)
@@ -66,13 +66,12 @@ def rewritten(
             yield graph, after, report
 
 
-def _copy(path: Path, copy: Path) -> None:
-    """Copy a graph with its constants as initializers, if its matrices are finite.
+def _copy(model: ir.Model, copy: Path) -> None:
+    """Write a graph with its constants as initializers, if its matrices are finite.
 
     Olive loses external data of Constant nodes and stores NaN as something; ONNX Runtime writes
     beside the file it reads.
     """
-    model = load_model(path)
     for matrix in find_matrices(model):
         matrix.read()
     LiftConstantsToInitializersPass()(model)

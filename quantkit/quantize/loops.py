@@ -638,3 +638,38 @@ def descend(
                 scales[column + lane, block] = scale[block, lane]
                 code = units[row, lane] + zero[block, lane]
                 codes[column + lane, block, row % size] = np.uint8(code)
+
+
+@parallel
+def column_errors(
+    weight: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zero_points: NDArray[np.uint8],
+    errors: NDArray[np.float64],
+    energies: NDArray[np.float64],
+) -> None:
+    """Sum (stored - weight)^2 and weight^2 down each column of weight [K, N], into [N]."""
+    blocks, size = codes.shape[1], codes.shape[2]
+    for tile in prange(math.ceil(weight.shape[1] / LANES)):
+        column = tile * LANES
+        lanes = min(LANES, weight.shape[1] - column)
+        x = np.empty((size, LANES), np.float64)
+        stored = np.zeros((size, LANES), np.float32)
+        error = np.zeros(LANES, np.float64)
+        energy = np.zeros(LANES, np.float64)
+        for block in range(blocks):
+            load(weight, block * size, column, x)
+            for lane in range(lanes):
+                scale = scales[column + lane, block]
+                zero = np.float32(zero_points[column + lane, block])
+                for j in range(size):
+                    stored[j, lane] = (np.float32(codes[column + lane, block, j]) - zero) * scale
+            # Past K all is zero.
+            for j in range(size):
+                for lane in range(LANES):
+                    rest = np.float64(stored[j, lane]) - x[j, lane]
+                    error[lane] += rest * rest
+                    energy[lane] += x[j, lane] * x[j, lane]
+        errors[column : column + lanes] = error[:lanes]
+        energies[column : column + lanes] = energy[:lanes]

@@ -49,14 +49,14 @@ def quantize_model(
     paths = {path.stem: path for path in sorted(model.glob("*.onnx"))}
     if not paths:
         raise InputError(f"{model}: there is no .onnx graph in this directory")
+    graphs = {name: load_model(path) for name, path in paths.items()}
     if isinstance(settings, MixedSettings):
-        graphs = {name: load_model(path) for name, path in paths.items()}
         settings, allocation = resolve(settings, graphs, sensitivity)
         if allocation is not None:
             write_json(out / ALLOCATION, allocation)
     moments = _load(calibration, settings)
     reports = {}
-    for name, graph, report in quantized(paths, moments, settings, out, progress):
+    for name, graph, report in quantized(graphs, moments, settings, out, progress):
         save_model(graph, out / f"{name}.onnx")
         reports[name] = report
     for path in sorted(model.iterdir()):
@@ -68,16 +68,16 @@ def quantize_model(
 
 
 def quantized(
-    paths: Mapping[str, Path],
+    graphs: Mapping[str, ir.Model],
     moments: Moments | None,
     settings: AnyScheme,
     folder: Path,
     progress: Progress,
 ) -> Iterator[tuple[str, ir.Model, GraphReport]]:
-    """Quantize graph files by any kind of scheme; each is to be saved before the next one comes.
+    """Quantize graphs by any kind of scheme; each is to be saved before the next one comes.
 
     Args:
-        paths: graph files by the name that their tensors are selected with.
+        graphs: open models, which may be changed, by the name that their tensors are selected with.
         moments: of the inputs by "graph/tensor"; given if the settings need activations.
         settings: the scheme.
         folder: existing directory for what has to be on disk meanwhile.
@@ -90,9 +90,8 @@ def quantized(
         InputError: as quantize_model.
     """
     if isinstance(settings, GraphScheme):
-        yield from rewritten(paths, settings, folder, progress)
+        yield from rewritten(graphs, settings, folder, progress)
     elif isinstance(settings, SchemeSettings):
-        graphs = {name: load_model(path) for name, path in paths.items()}
         reports = quantize_graphs(graphs, moments, settings, progress)
         for name, report in reports.items():
             yield name, graphs[name], report

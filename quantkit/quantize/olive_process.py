@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,7 @@ from typing import Any
 
 from quantkit.core.errors import MissingExtraError, QuantkitError
 from quantkit.core.files import write_json
-
-_LINES_OF_LOG = 15
+from quantkit.core.processes import run_measured
 
 
 class OliveError(QuantkitError):
@@ -64,22 +60,14 @@ def run_olive(
     command = [sys.executable, "-m", "olive", "run", "--disable_telemetry"]
     command += ["--config", str(work / "olive.json")]
     # Where there is a GPU, Olive's k-quant goes there and rounds otherwise.
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    log = work / "olive.log"
-    began = time.perf_counter()
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=work, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
+    environment = {"CUDA_VISIBLE_DEVICES": ""}
+    finished = run_measured(command, work / "olive.log", environment)
     found = sorted((work / "out").rglob("*.onnx"))
-    if process.returncode or len(found) != models:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LINES_OF_LOG:])
+    if finished.code or len(found) != models:
         raise OliveError(
-            f"Olive's {settings['type']} ended with {process.returncode} and {len(found)} of "
-            f"{models} models:\n{tail}"
+            f"Olive's {settings['type']} ended with {finished.code} and {len(found)} of "
+            f"{models} models:\n{finished.tail}"
         )
     # Its files are hard links to the models, and onnx loads no weights that have several links.
     shutil.rmtree(work / "cache")
-    # ru_maxrss is in KiB on Linux.
-    return OliveRun(found, seconds, usage.ru_maxrss * 1024)
+    return OliveRun(found, finished.seconds, finished.rss_bytes)

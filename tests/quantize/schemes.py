@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.gptq import GptqSettings
 from quantkit.quantize.kquant import KQuantSettings
 from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import Bits, BlockSize, Rule, SchemeSettings
@@ -18,6 +19,7 @@ SCHEMES: dict[str, SchemeSettings] = {
     "kquant-none": KQuantSettings(importance="none"),
     "kquant-weight": KQuantSettings(),
     "kquant-activation": KQuantSettings(importance="activation"),
+    "gptq": GptqSettings(),
 }
 
 # Far from overflow, where what is stored of a block could be infinite; denormals included.
