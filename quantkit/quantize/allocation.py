@@ -31,7 +31,7 @@ class Allocation:
     @property
     def gap(self) -> float:
         """The share of the damage that a better allocation could save at most."""
-        return max(0.0, self.damage - self.bound) / self.damage if self.damage > 0 else 0.0
+        return max(0.0, 1 - self.bound / self.damage) if self.damage > 0 else 0.0
 
 
 def smallest(sizes: Sequence[Sequence[int]]) -> int:
@@ -78,5 +78,5 @@ def allocate(
         chosen=tuple(int(index) for index in taken - starts),
         bytes=int(size[taken].sum()),
         damage=float(damage[taken].sum()),
-        bound=float(result.mip_dual_bound) * unit,
+        bound=max(0.0, float(result.mip_dual_bound)) * unit,
     )
