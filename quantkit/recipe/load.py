@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from quantkit.core.errors import InputError, SettingError
+from quantkit.quantize.mixed import MixedSettings
 from quantkit.recipe.accepted import keys_of, schema_at, words
 from quantkit.recipe.document import (
     Document,
@@ -125,12 +126,12 @@ def _keys(data: Any) -> Iterable[Any]:
 
 def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:
     """Keys that are right alone and wrong together."""
-    mixed = recipe.quantize is not None and recipe.quantize.scheme == "mixed"
     if recipe.needs_calibration() and recipe.calibrate is None:
+        path, found = _asks_for_speech(recipe)
         yield (
-            ("quantize", *(["base"] if mixed else []), "importance"),
-            "found 'activation' without the speech it needs; add calibrate: {manifest: FILE}, or "
-            "use 'weight' or 'none'",
+            path,
+            f"found {found} without the speech it needs; add calibrate: {{manifest: FILE}}, or use "
+            "what measures no activations, such as scheme: kquant with importance: weight",
         )
     if recipe.needs_sensitivity() and recipe.calibrate is None:
         yield (
@@ -141,3 +142,15 @@ def _combinations(recipe: Recipe) -> Iterable[tuple[KeyPath, str]]:
     if not recipe.verify.gates.model_dump(exclude_none=True):
         keys = ", ".join(type(recipe.verify.gates).model_fields)
         yield ("verify", "gates"), f"found no gate, accepted: at least one of {keys}"
+
+
+def _asks_for_speech(recipe: Recipe) -> tuple[KeyPath, str]:
+    """The key that makes the recipe's quantizer measure activations, and its value."""
+    mixed = isinstance(recipe.quantize, MixedSettings)
+    algorithm = (
+        recipe.quantize.base if isinstance(recipe.quantize, MixedSettings) else recipe.quantize
+    )
+    asked = {"importance": "activation", "equalize": True}
+    keys = [key for key, value in asked.items() if getattr(algorithm, key, None) == value]
+    key = next(iter(keys), "scheme")
+    return ("quantize", *(["base"] if mixed else []), key), describe(getattr(algorithm, key))

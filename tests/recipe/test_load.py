@@ -117,6 +117,16 @@ def test_a_good_recipe(write) -> None:
             "r.yaml:8:3: quantize.importance: found 'activation' without the speech it needs",
         ),
         (
+            "scheme: kquant",
+            "scheme: gptq",
+            "r.yaml:7:3: quantize.scheme: found 'gptq' without the speech it needs",
+        ),
+        (
+            "bits: 4",
+            "equalize: true",
+            "r.yaml:8:3: quantize.equalize: found True without the speech it needs",
+        ),
+        (
             "name: mine",
             "name: Mine!",
             "r.yaml:2:1: name: found 'Mine!', accepted: a text, matching",
