@@ -18,6 +18,7 @@ SCHEMES = [
     "fp32",
     "int4-rtn",
     "int8-rtn",
+    "int8-kquant",
     "int4-kquant",
     "int4-gptq",
     "int4-olive-kquant",
