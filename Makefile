@@ -1,4 +1,4 @@
-RECIPE ?= recipes/demo-int4-kquant.yaml
+RECIPE ?= recipes/demo-int4-gptq.yaml
 PYTHON ?= python3
 
 NAME := $(basename $(notdir $(RECIPE)))
@@ -8,10 +8,10 @@ CLIPS := $(addprefix calibration/asterisk-parity/,agent-pass.flac vm-savefolder.
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench clean
+.PHONY: help build test lint bench quantizers clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 build: .venv/.ready ## an artifact from RECIPE (default: the demo in int4), proven and tried out
 	@$(BIN)/quantkit build $(RECIPE) --out $(ARTIFACT)
@@ -28,6 +28,13 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
+
+SCHEMES := int4-olive-kquant int8-ort-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
+  mixed-budget mixed-budget-3bit
+
+quantizers: .venv/.ready ## Olive's quantizers and ours: time, memory, errors, damage to the demo
+	@$(BIN)/python -m quantkit.bench.quantizers recipes/demo-int4-gptq.yaml --outputs
+	@$(BIN)/python -m quantkit.bench.schemes $(SCHEMES:%=recipes/demo-%.yaml)
 
 clean: ## remove artifacts, the stage store and the tools' caches; the environment stays
 	rm -rf artifacts .quantkit build .pytest_cache .mypy_cache .ruff_cache .hypothesis
