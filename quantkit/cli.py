@@ -354,9 +354,8 @@ def _judge(parity: Any, gates: Sequence[Any]) -> None:
 def _show(table: Any) -> None:
     from rich.console import Console
 
-    console = Console()
     # Where nobody watches lines may be long, which rich cannot know.
-    console.print(table, width=None if console.is_terminal else LOG_WIDTH)
+    Console(width=None if Console().is_terminal else LOG_WIDTH).print(table)
 
 
 def _texts(references: Path) -> dict[Path, str]:

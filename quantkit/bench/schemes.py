@@ -104,8 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     except QuantkitError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    console = Console()
-    console.print(table(rows), width=None if console.is_terminal else WIDTH)
+    Console(width=None if Console().is_terminal else WIDTH).print(table(rows))
     if given.json:
         write_json(given.json, rows)
     return 0

@@ -134,7 +134,8 @@ def test_calibrate_shows_what_was_heard_and_copies_it(workshop, capsys, monkeypa
         (space.out / "hessians" / "encoder-000.npy").write_bytes(b"numbers")
 
     def stages(recipe, checkpoint, *, hessians) -> list[Stage]:
-        return [Stage("calibrate", "1", work, {"hessians": hessians})]
+        graphs = Stage("fuse", "1", lambda _: None)
+        return [graphs, Stage("calibrate", "1", work, {"hessians": hessians})]
 
     monkeypatch.setattr("quantkit.pipeline.calibration.calibration_chain", stages)
     assert main(["calibrate", "recipe.yaml", "--hessians", "--out", "statistics"]) == 0

@@ -181,7 +181,7 @@ def test_another_budget_needs_no_other_measurement(workshop) -> None:
     for same in ("quantize.widths.megabytes=9", "quantize.base.bits=8"):
         assert digests(same)[0] == measured
         assert digests(same)[1] != quantized
-    for other in ("sensitivity.utterances=3", "quantize.base.importance=weight"):
+    for other in ("sensitivity.utterances=3", "quantize.base.damping=0.02"):
         assert digests(other)[0] != measured
 
 
