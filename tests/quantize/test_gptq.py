@@ -108,6 +108,7 @@ def test_sweeps_only_improve_and_end_where_no_single_code_can(
 
 
 @given(rows=st.integers(1, 200), size=st.sampled_from([16, 32, 64]), seed=st.integers(0, 99))
+@settings(deadline=None)
 def test_places_are_an_order_of_blocks_and_of_rows_within(rows: int, size: int, seed: int) -> None:
     importance = np.random.default_rng(seed).lognormal(size=rows)
     places = _places(importance, size, "activation")

@@ -106,8 +106,8 @@ def assert_the_runtime_has(quantized: QuantizedMatrix) -> None:
     identity = np.eye(quantized.rows, dtype=np.float32)
     np.testing.assert_array_equal(runtime_product(quantized, identity, 0), stored)
     # Level 4 rounds the left side to int8 in blocks, which stores the rows of the identity exactly;
-    # only the product's own float arithmetic is left: 127 times a code times a product of two scales,
-    # which where it is denormal is off by a whole step.
+    # only the product's own float arithmetic is left: 127 times a code times a product of scales,
+    # which is off by a whole step where it is denormal.
     rounded = runtime_product(quantized, identity, 4)
     denormal = 127 * 2**quantized.bits * float(np.finfo(np.float32).smallest_subnormal)
     np.testing.assert_allclose(rounded, stored, atol=3e-6 * np.abs(stored).max() + denormal)
