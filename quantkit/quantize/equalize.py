@@ -133,7 +133,8 @@ def _scale(
     both = (activations > 0) & (weights > 0)
     logs = np.zeros(len(weights))
     logs[both] = strength * (np.log(activations[both]) - np.log(weights[both]))
-    logs[both] -= logs[both].mean()
+    if both.any():
+        logs[both] -= logs[both].mean()
     return np.exp(logs).astype(np.float32)
 
 
