@@ -44,6 +44,11 @@ class GptqSettings(SchemeSettings):
     sweeps: int = Field(2, ge=0, le=20, description="passes of coordinate descent afterwards")
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """The compiler of the loops, and what factorises the Hessian."""
+        return (*super().libraries, "scipy")
+
+    @property
     def needs_hessians(self) -> bool:
         """Always."""
         return True

@@ -122,6 +122,20 @@ def set_grid(state: Lanes, lane: int, scale: float, zero: float) -> None:
 
 
 @serial
+def span_range(x: Lanes, symmetric: bool, top: float, state: Lanes) -> None:  # noqa: FBT001
+    """Leave the grid of round-to-nearest of each lane of x [size, LANES] in `state`."""
+    lowest = np.empty(LANES, np.float64)
+    highest = np.empty(LANES, np.float64)
+    extremes(x, lowest, highest)
+    for lane in range(LANES):
+        if symmetric:
+            scale, zero = symmetric_grid(lowest[lane], highest[lane], top)
+        else:
+            scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
+        set_grid(state, lane, scale, zero)
+
+
+@serial
 def store(
     x: Lanes,
     state: Lanes,
@@ -161,16 +175,8 @@ def round_to_nearest(
         column, block = index // blocks * LANES, index % blocks
         x = np.empty((size, LANES), np.float64)
         state = np.zeros(6 * LANES, np.float64)
-        lowest = np.empty(LANES, np.float64)
-        highest = np.empty(LANES, np.float64)
         load(weight, block * size, column, x)
-        extremes(x, lowest, highest)
-        for lane in range(LANES):
-            if symmetric:
-                scale, zero = symmetric_grid(lowest[lane], highest[lane], top)
-            else:
-                scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
-            set_grid(state, lane, scale, zero)
+        span_range(x, symmetric, top, state)
         limits = np.array([0.0, top], np.float64)
         store(x, state, limits, block, column, codes, scales, zero_points)
 
@@ -394,17 +400,6 @@ def search(
 
 
 @serial
-def span_range(x: Lanes, state: Lanes, top: float) -> None:
-    """Leave the grid of round-to-nearest in `state`."""
-    lowest = np.empty(LANES, np.float64)
-    highest = np.empty(LANES, np.float64)
-    extremes(x, lowest, highest)
-    for lane in range(LANES):
-        scale, zero = asymmetric_grid(lowest[lane], highest[lane], top)
-        set_grid(state, lane, scale, zero)
-
-
-@serial
 def add_products(
     factors: NDArray[np.float32], first: int, errors: NDArray[np.float32], sums: Lanes
 ) -> None:
@@ -517,7 +512,7 @@ def compensate(
                 weigh(x, importance, GIVEN, first, a)
                 best_grid(x, a, clips, offsets, rounds, state, limits)
             else:
-                span_range(x, state, top)
+                span_range(x, False, top, state)  # noqa: FBT003
             store(x, state, limits, block, column, codes, scales, zero_points)
             round_in_turn(weights, carried, inside, order, state, top, errors[low:high], rounded)
             for lane in range(min(LANES, weight.shape[1] - column)):
