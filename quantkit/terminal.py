@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from quantkit.bundle.manifest import weights_and_bits
 from quantkit.core.names import kind_and_layer
 
 #: Columns that a table may take in a pipe or a log.
@@ -142,11 +143,9 @@ def _width(choice: Mapping[str, Any]) -> str:
 
 def size_line(manifest: Mapping[str, Any]) -> str:
     """Size and bits per weight of an artifact."""
-    graphs = manifest["graphs"].values()
-    weights = sum(graph["parameters"] for graph in graphs)
-    bits = sum(graph["parameters"] * graph["bits_per_weight"] for graph in graphs)
+    weights, bits = weights_and_bits(manifest)
     size = manifest["total_bytes"] / 1e6
-    return f"{size:.1f} MB, {weights / 1e6:.1f} M weights, {bits / max(weights, 1):.2f} bits each"
+    return f"{size:.1f} MB, {weights / 1e6:.1f} M weights, {bits:.2f} bits each"
 
 
 def bench_tables(report: Mapping[str, Any]) -> list[Table]:

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from quantkit.bundle.manifest import weights_and_bits
 from quantkit.core.errors import QuantkitError
 from quantkit.core.files import write_json
 from quantkit.pipeline import Store, build
@@ -43,14 +44,11 @@ def compare_recipes(
         recipe = load_recipe(path, overrides)
         with located(path, overrides):
             manifest = build(recipe, out / recipe.name, store, progress).manifest
-        graphs = manifest["graphs"].values()
-        weights = sum(graph["parameters"] for graph in graphs)
-        bits = sum(graph["parameters"] * graph["bits_per_weight"] for graph in graphs)
         rows.append(
             {
                 "name": recipe.name,
                 "bytes": manifest["total_bytes"],
-                "bits_per_weight": bits / weights,
+                "bits_per_weight": weights_and_bits(manifest)[1],
                 "parity": manifest["parity"],
             }
         )

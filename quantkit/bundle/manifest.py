@@ -40,6 +40,14 @@ def load_manifest(artifact: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def weights_and_bits(manifest: Mapping[str, Any]) -> tuple[int, float]:
+    """Weights of all graphs of an artifact, and the bits that are stored for each on average."""
+    graphs = manifest["graphs"].values()
+    weights = sum(graph["parameters"] for graph in graphs)
+    bits = sum(graph["parameters"] * graph["bits_per_weight"] for graph in graphs)
+    return weights, bits / max(weights, 1)
+
+
 def check_files(artifact: Path, manifest: Mapping[str, Any]) -> None:
     """Compare every file's size and digest with the manifest.
 
