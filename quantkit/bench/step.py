@@ -13,7 +13,6 @@ from quantkit.bench.ports import Port, read_ports
 from quantkit.stream.stepping import SteppedSession
 
 _SEED = 20261123
-# About the size of log-mel of speech.
 _MEAN, _DEVIATION = -8.0, 4.0
 
 
@@ -36,7 +35,7 @@ class TimedStep:
     def run(self) -> float:
         """Run the next step of the stream; seconds."""
         features = self._steps.inputs[self.ports.features.name]
-        features[:] = self._chance.normal(_MEAN, _DEVIATION, features.shape)
+        features[:] = noise(self._chance, features.shape)
         began = time.perf_counter()
         self._steps.run()
         return time.perf_counter() - began
@@ -46,6 +45,11 @@ class TimedStep:
         states = self._steps.states()
         following = {after: states[before] for before, after in self.ports.states.items()}
         return self._steps.outputs | following
+
+
+def noise(chance: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Noise that has about the size of log-mel of speech."""
+    return chance.normal(_MEAN, _DEVIATION, shape).astype(np.float32)
 
 
 def _zeros(port: Port) -> NDArray[Any]:
