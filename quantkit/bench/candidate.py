@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from quantkit.bench import exported
 from quantkit.core.errors import InputError
 from quantkit.stream.settings import SETTINGS_FILE
 
 ENCODER = "encoder.onnx"
 
-Kind = Literal["artifact", "encoder", "nemo"]
+Kind = Literal["artifact", "encoder", "exported", "nemo"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Candidate:
     def encoder_bytes(self) -> int | None:
         """Size on disk of the encoder with its data; None where it has no file of its own."""
         files = self._files()
-        if self.kind == "artifact":
-            files = [file for file in files if file.name.startswith(ENCODER)]
+        if self.kind in ("artifact", "exported"):
+            files = [file for file in files if file.name.startswith("encoder.")]
         return None if self.kind == "nemo" else _size(files)
 
     def _files(self) -> list[Path]:
@@ -74,6 +75,8 @@ def _find(path: Path) -> Candidate:
         name = path.resolve().name
         if (path / SETTINGS_FILE).is_file():
             return Candidate(name, path, path / ENCODER, "artifact")
+        if (path / exported.SETTINGS_FILE).is_file():
+            return Candidate(name, path, path / exported.ENCODER, "exported")
         graphs = sorted(path.glob("*.onnx"))
         encoders = [graph for graph in graphs if "encoder" in graph.name] or graphs
         if len(encoders) == 1:

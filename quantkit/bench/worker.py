@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from quantkit.bench.candidate import Candidate
+from quantkit.bench.exported import ExportedRecognizer
 from quantkit.bench.memory import Memory, memory
 from quantkit.bench.subjects import Artifact, OnnxEncoder, Profile, Subject
 from quantkit.core.errors import QuantkitError
@@ -135,6 +136,8 @@ def _loader(candidate: Candidate, threads: int, chunk_ms: int) -> Callable[[], S
             return partial(Artifact, candidate.path, candidate.graph, threads)
         case "encoder":
             return partial(OnnxEncoder, candidate.graph, threads)
+        case "exported":
+            return partial(ExportedRecognizer, candidate.path, threads)
         case "nemo":
             from quantkit.bench.nemo_model import NemoModel
 
