@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime as ort
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -122,8 +123,9 @@ def build_incumbent(checkpoint: Path, chunk_ms: int, out: Path) -> dict[str, Any
         for name in ("decoder", "joiner"):
             for file in plain.glob(f"{name}.*"):
                 shutil.copyfile(file, published / file.name)
-        (folder / "int8").mkdir()
         graphs = {name: plain / f"{name}.onnx" for name in PORTS}
+        graphs["decoder"] = _folded(graphs["decoder"], work)
+        (folder / "int8").mkdir()
         OrtDynamicSettings().rewrite(graphs, folder / "int8")
         for name, predicts in CANDIDATES.items():
             settings = ExportedSettings(
@@ -232,6 +234,15 @@ def _collect(model: Path, before: Path, out: Path) -> None:
     for entry in entries:
         entry.value = _named_after(out, entry.value)
     onnx.save(proto, out)
+
+
+def _folded(model: Path, work: Path) -> Path:
+    """A copy whose constants are computed: the LSTM's weights, which would stay float otherwise."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(work / model.name)
+    ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return work / model.name
 
 
 def _named_after(out: Path, location: str) -> str:
