@@ -79,7 +79,7 @@ class PredictionNetwork(nn.Module):
 class Joint(nn.Module):
     """NeMo's joint for one frame and one prediction, without log-softmax."""
 
-    def __init__(self, joint: nn.Module) -> None:
+    def __init__(self, joint: Any) -> None:
         super().__init__()
         joint.log_softmax = False
         self.joint = joint
