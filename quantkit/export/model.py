@@ -21,6 +21,9 @@ from quantkit.stream.latency import LATENCY_DEFINITION, algorithmic_latency
 from quantkit.stream.mel import slaney_filters
 from quantkit.stream.settings import SCHEMA, StreamingSettings
 
+# Of the examples that graphs are traced with: the exporter takes 1 for a fixed size.
+BATCH = 2
+
 
 def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Progress) -> None:
     """Write encoder, prediction network and joint of a `.nemo` file as ONNX into `out`.
@@ -51,20 +54,22 @@ def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> N
     layers = range(len(encoder.layers))
     attention = encoder.layers[0].self_attn
     context = encoder.layers[0].conv.depthwise_conv._left_padding
-    projected = (1, attention.h, sizes.left, attention.d_k)
+    projected = (BATCH, attention.h, sizes.left + sizes.steps, attention.d_k)
     inputs = (
-        torch.zeros(1, sizes.window_frames, encoder._feat_in),
-        torch.tensor([sizes.window_frames]),
-        torch.tensor([0]),
+        torch.zeros(BATCH, sizes.window_frames, encoder._feat_in),
+        torch.full((BATCH,), sizes.window_frames),
+        torch.zeros(BATCH, dtype=torch.int64),
         [torch.zeros(projected) for _ in layers],
         [torch.zeros(projected) for _ in layers],
-        [torch.zeros(1, encoder.d_model, context) for _ in layers],
+        [torch.zeros(BATCH, context, encoder.d_model) for _ in layers],
     )
     kinds = ("key_cache", "value_cache", "conv_cache")
     caches = [f"{kind}_{layer}" for kind in kinds for layer in layers]
     input_names = ["features", "length", "cache_length", *caches]
     outputs = ["encoded", "encoded_length", "cache_length_next", *(f"{c}_next" for c in caches)]
-    export_module(step, inputs, input_names, outputs, path)
+    batch = {0: torch.export.Dim("batch")}
+    shapes = (batch, batch, batch, *([batch] * len(layers) for _ in kinds))
+    export_module(step, inputs, input_names, outputs, path, shapes)
 
 
 def _export_predictor(model: EncDecRNNTBPEModel, path: Path) -> None:
