@@ -85,7 +85,7 @@ def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> li
 
 
 def replace_node(graph: ir.Graph, node: ir.Node, new: list[ir.Node]) -> None:
-    """Put nodes, of which the last has the product, in another's place; a bias follows as an Add."""
+    """Put nodes that end in its product in another's place; a bias follows as an Add."""
     product = new[-1]
     if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
         product.outputs[0].name = f"{node.outputs[0].name}_product"

@@ -14,10 +14,12 @@ in 16 bits, where the largest pairs saturate.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.tape import Tape
 
 from quantkit.core.errors import InputError
 from quantkit.graph.constants import add_constant
@@ -56,12 +58,13 @@ SILU = RowGrid(32, 0.2785 / 32)
 
 
 def grid_of(value: ir.Value) -> RowGrid:
-    """The grid for a value: half of the codes are wasted on what no activation function gives."""
+    """The grid for a value, after the activation function that it comes from."""
     node = value.producer()
     while node is not None and node.op_type in _MOVES and node.inputs[0] is not None:
         node = node.inputs[0].producer()
     if node is not None and node.op_type == "Relu":
         return RELU
+    # With a smaller alpha it reaches further below zero.
     if (
         node is not None
         and node.op_type == "QuickGelu"
@@ -93,71 +96,26 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         )
     model.graph.opset_imports.setdefault(MICROSOFT, 1)
     base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
-    codes, scales, zero_points = (
-        add_constant(model.graph, ir.Tensor(array, name=f"{base}_{part}"))
-        for part, array in (
-            ("q8", signed(quantized.codes[:, 0].T)),
-            ("scales", quantized.scales[:, 0]),
-            ("zero_points", signed(quantized.zero_points[:, 0])),
-        )
-    )
-    one = _shared(model.graph, "rows_unit", np.float32(1))
+    parts: list[ir.TensorProtocol] = [
+        ir.Tensor(signed(quantized.codes[:, 0].T), name=f"{base}_q8"),
+        ir.Tensor(quantized.scales[:, 0], name=f"{base}_scales"),
+        ir.Tensor(signed(quantized.zero_points[:, 0]), name=f"{base}_zero_points"),
+    ]
+    codes, scales, zero_points = (add_constant(model.graph, part) for part in parts)
+    one = _shared(model.graph, "rows_one", np.float32(1))
     for node in matrix.nodes:
-        rows = _quantize_rows(model.graph, node.inputs[0], matrix.shape[0])
+        rows = _quantize_rows(model.graph, cast("ir.Value", node.inputs[0]), matrix.shape[0])
         product = ir.node(
             "MatMulIntegerToFloat",
             [rows.codes, codes, one, scales, rows.zero, zero_points],
             domain=MICROSOFT,
             name=node.name,
         )
-        scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=f"{node.name}_rows")
+        product.outputs[0].name = f"{node.outputs[0].name}_unscaled"
+        scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=f"{node.name}_scaled")
         replace_node(node.graph or model.graph, node, [product, scaled])
     drop_unused(matrix.value)
-    return sum(int(value.const_value.nbytes) for value in (codes, scales, zero_points))
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A value in a graph: codes uint8 [..., K], scales float32 [..., 1], the code of 0."""
-
-    codes: ir.Value
-    scale: ir.Value
-    zero: ir.Value
-
-
-def _quantize_rows(graph: ir.Graph, value: ir.Value, length: int) -> _Rows:
-    """Quantize a value [..., K] right after it was computed, once for all who use it."""
-    grid = grid_of(value)
-    zero = _shared(graph, f"rows_zero_{grid.zero}", np.uint8(grid.zero))
-    name = f"{value.name}_codes"
-    for node in value.consumers():
-        if node.op_type == "QuantizeLinear" and node.outputs[0].name == name:
-            return _Rows(node.outputs[0], node.inputs[1], zero)
-
-    nodes: list[ir.Node] = []
-
-    def add(operator: str, *inputs: ir.Value, **attributes: object) -> ir.Value:
-        node = ir.node(operator, inputs, attributes, name=f"{value.name}_{operator}")
-        node.outputs[0].name = f"{value.name}_{operator}"
-        nodes.append(node)
-        return node.outputs[0]
-
-    axis = _shared(graph, "rows_axis", np.array([-1]))
-    steps = _shared(graph, f"rows_steps_{255 - grid.zero}", np.float32(255 - grid.zero))
-    least = _shared(graph, f"rows_least_{grid.zero}", np.float32(grid.least))
-    largest = add("ReduceMax", add("Abs", value) if grid.signed else value, axis)
-    scale = add("Max", add("Div", largest, steps), least)
-    fill = ir.tensor(np.array([grid.zero], np.uint8))
-    zeros = add("ConstantOfShape", add("Shape", scale), value=fill)
-    codes = add("QuantizeLinear", value, scale, zeros, axis=-1, block_size=length)
-    codes.name = name
-    producer = value.producer()
-    home = producer.graph if producer is not None else value.graph
-    if producer is not None:
-        home.insert_after(producer, nodes)
-    else:
-        home.insert_before(home[0], nodes)
-    return _Rows(codes, scale, zero)
+    return sum(part.nbytes for part in parts)
 
 
 def signed(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
@@ -170,7 +128,50 @@ def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(128)
 
 
-def _shared(graph: ir.Graph, name: str, array: NDArray[np.generic] | np.generic) -> ir.Value:
+@dataclass(frozen=True)
+class _Rows:
+    """A value [..., K] in a graph: codes uint8 [..., K], scale float32 [..., 1], the code of 0."""
+
+    codes: ir.Value
+    scale: ir.Value
+    zero: ir.Value
+
+
+def _quantize_rows(graph: ir.Graph, value: ir.Value, length: int) -> _Rows:
+    """Quantize a value [..., K] right where it comes from, once for all who use it."""
+    grid = grid_of(value)
+    zero = _shared(graph, f"rows_zero_{grid.zero}", np.uint8(grid.zero))
+    axis = _shared(graph, "rows_axis", np.array([-1]))
+    steps = _shared(graph, f"rows_steps_{grid.zero}", np.float32(255 - grid.zero))
+    least = _shared(graph, f"rows_least_{grid.zero}", np.float32(grid.least))
+
+    name = f"{value.name}_codes"
+    for node in value.consumers():
+        if node.outputs[0].name == name:
+            return _Rows(node.outputs[0], cast("ir.Value", node.inputs[1]), zero)
+
+    tape = Tape()
+
+    def add(operator: str, *inputs: ir.Value, **attributes: int | ir.TensorProtocol) -> ir.Value:
+        step = f"{value.name}_{operator}"
+        return tape.op(operator, inputs, attributes, name=step, output=ir.Value(name=step))
+
+    largest = add("ReduceMax", add("Abs", value) if grid.signed else value, axis)
+    scale = add("Max", add("Div", largest, steps), least)
+    fill = ir.tensor(np.array([grid.zero], np.uint8))
+    zeros = add("ConstantOfShape", add("Shape", scale), value=fill)
+    codes = add("QuantizeLinear", value, scale, zeros, axis=-1, block_size=length)
+    codes.name = name
+    producer = value.producer()
+    home = (value.graph if producer is None else producer.graph) or graph
+    if producer is None:
+        home.insert_before(home[0], tape.nodes)
+    else:
+        home.insert_after(producer, tape.nodes)
+    return _Rows(codes, scale, zero)
+
+
+def _shared(graph: ir.Graph, name: str, value: NDArray[np.generic] | np.generic) -> ir.Value:
     """A small initializer that all products of a graph share."""
     known = graph.initializers.get(name)
-    return known or add_constant(graph, ir.tensor(np.asarray(array), name=name))
+    return known or add_constant(graph, ir.tensor(np.asarray(value), name=name))

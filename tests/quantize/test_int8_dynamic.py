@@ -68,8 +68,8 @@ def test_what_is_read_back_is_what_was_chosen(tmp_path: Path) -> None:
     assert [tensor.transposed for tensor in stored] == [False, True], "a Gemm holds [N, K]"
     # The bias of the Gemm is added to the finished product.
     x = matrix(5, 40)
-    (found,), (wanted,) = run(tmp_path / "small.onnx", x=x), run(path, x=x)
-    assert np.linalg.norm(found - wanted) < 0.02 * np.linalg.norm(wanted)
+    (exact,), (y,) = run(path, x=x), run(tmp_path / "small.onnx", x=x)
+    assert np.linalg.norm(y - exact) < 0.02 * np.linalg.norm(exact)
 
 
 def test_rules_tables_and_exclusions(tmp_path: Path) -> None:

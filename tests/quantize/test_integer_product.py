@@ -15,6 +15,7 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.pipeline.file import quantize_file
+from quantkit.quantize.blocks import QuantizedMatrix
 from quantkit.quantize.int8_dynamic import Int8DynamicSettings
 from quantkit.quantize.integer_product import RELU, SIGNED, SILU, RowGrid, signed, unsigned
 from quantkit.quantize.stored import stored_tensors
@@ -59,6 +60,7 @@ def test_the_product_is_that_of_the_integers_which_are_stored(tmp_path: Path, ro
     path = product(tmp_path / "net.onnx", ["rows", DIM])
     (stored,) = stored_tensors(load_model(path))
     quantized = stored.read()
+    assert isinstance(quantized, QuantizedMatrix)
     x = speechlike(rows)
     codes, scale = quantized_rows(x, SIGNED)
     units = quantized.codes[:, 0].astype(np.int64) - quantized.zero_points.astype(np.int64)
@@ -127,7 +129,7 @@ def test_activations_are_quantized_once_for_all_who_use_them(tmp_path: Path) -> 
         # The first weight again, after the others.
         helper.make_node("MatMul", ["a", "first"], ["e"], name="fourth"),
     ]
-    weights = {name: matrix(DIM, 24, seed) for seed, name in enumerate(("first", "second", "third"))}
+    weights = {name: matrix(DIM, 24) for name in ("first", "second", "third")}
     shapes: dict[str, list[int | str]] = {"x": ["rows", DIM]}
     path = save_graph(tmp_path / "net.onnx", nodes, shapes, ["b", "c", "d", "e"], weights)
     small = quantize(path)
@@ -155,7 +157,10 @@ def test_a_branch_may_use_rows_from_outside(tmp_path: Path) -> None:
             helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, DIM]),
         ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(matrix(DIM, 8, seed), name) for seed, name in enumerate(("yes", "no"))],
+        [
+            numpy_helper.from_array(matrix(DIM, 8, seed), name)
+            for seed, name in enumerate(("yes", "no"))
+        ],
     )
     path = tmp_path / "net.onnx"
     opset = [helper.make_opsetid("", 21)]
