@@ -4,10 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 
 from quantkit.core.progress import Silent
@@ -48,6 +51,29 @@ def test_every_matrix_of_the_demo_is_stored_in_8_bits_under_its_name(
         operator = "MatMulNBits" if graph == "joint" else "MatMulIntegerToFloat"
         assert kinds[operator] == products
         assert kinds["MatMulInteger"] == kinds["DynamicQuantizeLinear"] == 0
+
+
+def test_a_stream_is_encoded_to_the_same_bits_alone_and_among_others(
+    fused: Callable[[int], Path], tmp_path: Path
+) -> None:
+    quantize_model(fused(560), None, Int8DynamicSettings(), tmp_path, Silent())
+    rng = np.random.default_rng(0)
+    session = ort.InferenceSession(tmp_path / "encoder.onnx")
+    frames = {"length": [65, 65, 0, 40], "cache_length": [0, 7, 21, 700]}
+
+    def feed(node: ort.NodeArg) -> NDArray[Any]:
+        if node.name in frames:
+            return np.array(frames[node.name])
+        # Streams of very different loudness.
+        size = rng.lognormal(0, 2, (4, *(1 for _ in node.shape[1:])))
+        return (size * rng.standard_normal((4, *node.shape[1:]))).astype(np.float32)
+
+    feeds = {node.name: feed(node) for node in session.get_inputs()}
+    together = session.run(None, feeds)
+    for stream in range(4):
+        alone = session.run(None, {name: x[stream : stream + 1] for name, x in feeds.items()})
+        for one, all_four in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(one[0], all_four[stream])
 
 
 def test_what_is_read_back_is_what_was_chosen(tmp_path: Path) -> None:
