@@ -258,7 +258,7 @@ def quantize(
 
     Args:
         model: the ONNX file.
-        scheme: rtn, kquant, gptq, olive or ort-dynamic-int8.
+        scheme: rtn, kquant, gptq, int8-dynamic, olive or ort-dynamic-int8.
         out: the file to write; its weights go beside it, into OUT.data.
         bits: 2, 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
