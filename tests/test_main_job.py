@@ -63,7 +63,7 @@ def kill_during(stage: str, workshop: Path, speech: Path) -> None:
 
 
 def digests(directory: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in sorted(directory.iterdir())}
+    return {path.name: sha256_file(path) for path in sorted(directory.iterdir()) if path.is_file()}
 
 
 @pytest.fixture(scope="module")

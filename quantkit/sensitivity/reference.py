@@ -51,7 +51,7 @@ def hear(model: Path, recordings: Sequence[Path], progress: Progress) -> list[He
     Raises:
         InputError: the model or a recording cannot be used.
     """
-    transcriber = Transcriber.load(model, threads=1)
+    transcriber = Transcriber.load(model, threads=1, prepare=False)
     return [
         _hear(transcriber, audio)
         for audio in progress.track(recordings, len(recordings), "float32")
