@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.files import sha256_file
+from quantkit.stream.prepared import FOLDER
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify.words import word_errors
 
@@ -63,7 +64,7 @@ def kill_during(stage: str, workshop: Path, speech: Path) -> None:
 
 
 def digests(directory: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in sorted(directory.iterdir()) if path.is_file()}
+    return {path.name: sha256_file(path) for path in sorted(directory.glob("[!.]*"))}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,11 @@ def test_a_build_killed_in_three_stages_gives_the_same_bytes(
     assert "export: cached" in output
     assert "quantize: cached" in output
     assert digests(tmp_path / "artifact") == digests(undisturbed)
+
+
+def test_verification_keeps_nothing_in_the_store(undisturbed: Path) -> None:
+    """What speeds up loading an artifact would only grow the store."""
+    assert not list((undisturbed.parent / "store").rglob(FOLDER))
 
 
 def test_an_artifact_can_be_moved(undisturbed: Path, speech: Path, tmp_path: Path) -> None:
