@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import platform
 import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,10 @@ def open_prepared(path: Path, threads: int | None) -> ort.InferenceSession:
     Raises:
         InputError: as `open_session`.
     """
-    graph = _find(path) or _prepare(path)
+    graph = _find(path)
+    if graph is None:
+        _prepare(path)
+        graph = _find(path)
     if graph is not None:
         options = session_options(threads)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -63,33 +65,42 @@ def _find(path: Path) -> Path | None:
         return None
 
 
-def _prepare(path: Path) -> Path | None:
-    """Write the prepared files and remove older ones; None where they cannot be written."""
+def _prepare(path: Path) -> None:
+    """Write the prepared files where that can be done, one process at a time."""
+    folder = path.parent / FOLDER
+    try:
+        import fcntl  # not on Windows, which goes without
+
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _find(path) is None:
+                _write(path)
+    except (ImportError, OSError, *LOAD_ERRORS):
+        pass
+
+
+def _write(path: Path) -> None:
+    """Write the files and their record, and remove older ones, or what a failure leaves."""
     record = _record_file(path)
-    # Names of their own, so that a graph never meets the data of another process.
+    # Names of their own, so that a process that loads meanwhile never mixes old and new.
     graph = record.with_name(f"{path.stem}-{secrets.token_hex(8)}.onnx")
-    data = _data(graph)
     options = session_options(threads=1)
     options.optimized_model_filepath = str(graph)
     for entry, value in {
-        "session.optimized_model_external_initializers_file_name": data.name,
+        "session.optimized_model_external_initializers_file_name": _data(graph).name,
         "session.save_external_prepacked_constant_initializers": "1",
     }.items():
         options.add_session_config_entry(entry, value)
     try:
-        record.parent.mkdir(exist_ok=True)
         ort.InferenceSession(str(path), options, providers=PROVIDERS)
         sync_tree(record.parent)
         write_json(record, _record(path, graph))
+    finally:
+        found = _find(path)
         for file in record.parent.glob(f"{path.stem}-*"):
-            if file not in {graph, data}:
-                file.unlink(missing_ok=True)
-    except (OSError, *LOAD_ERRORS):
-        with suppress(OSError):
-            graph.unlink(missing_ok=True)
-            data.unlink(missing_ok=True)
-        return None
-    return graph
+            if found is None or file not in {found, _data(found)}:
+                file.unlink()
 
 
 def _record(path: Path, graph: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from quantkit.quantize.model import quantize_model
 from quantkit.quantize.rtn import RtnSettings
 from quantkit.stream import Transcriber, open_session, prepared
 from quantkit.stream.prepared import FOLDER, open_prepared
+from quantkit.stream.sessions import PROVIDERS
 from tests.stream.conftest import FLOAT, Graph
 
 GRAPHS = ("encoder", "predictor", "joint")
@@ -269,7 +270,7 @@ def test_residual_and_norm_are_not_fused(tmp_path: Path) -> None:
     # ONNX Runtime would: otherwise the option could go.
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "fused.onnx")
-    ort.InferenceSession(str(tmp_path / "joint.onnx"), options, prepared.PROVIDERS)
+    ort.InferenceSession(str(tmp_path / "joint.onnx"), options, PROVIDERS)
     assert kinds(tmp_path / "fused.onnx") == ["SkipLayerNormalization"]
     open_prepared(tmp_path / "joint.onnx", 1)
     (path,) = (tmp_path / FOLDER).glob("joint-*.onnx")
