@@ -201,6 +201,7 @@ def transcribe(
     json: Annotated[bool, Parameter(negative="")] = False,
     realtime: Annotated[bool, Parameter(negative="")] = False,
     threads: int | None = None,
+    prepare: Annotated[bool, Parameter(negative="")] = False,
     references: Path | None = None,
 ) -> int:
     """Stream audio files through an artifact.
@@ -211,6 +212,8 @@ def transcribe(
         json: one JSON object a line and file, with token times.
         realtime: take the audio as slowly as it was spoken.
         threads: of the encoder; default what ONNX Runtime chooses.
+        prepare: keep the graphs in ARTIFACT/.prepared as ONNX Runtime packed them, for later runs
+            and other processes to map into memory.
         references: a speech manifest whose texts are printed above the decoded ones.
     """
     from quantkit.stream import Transcriber
@@ -220,7 +223,7 @@ def transcribe(
     if threads is not None and threads < 1:
         raise InputError(f"--threads: found {threads}, accepted: 1 or more")
     texts = _texts(references) if references else {}
-    transcriber = Transcriber.load(artifact, threads)
+    transcriber = Transcriber.load(artifact, threads, prepare=prepare)
     code = 0
     for path in audio:
         partial = Partial(wanted=not json)
