@@ -19,7 +19,6 @@ import onnxruntime as ort
 from quantkit.core.files import sync_tree, write_json
 from quantkit.stream.sessions import (
     DISABLED_OPTIMIZERS,
-    FIXED_SIZES,
     LOAD_ERRORS,
     PROVIDERS,
     open_session,
@@ -115,7 +114,7 @@ def _record(path: Path, graph: Path) -> dict[str, Any]:
         "files": {file.name: _stamp(file) for file in files},
         "onnxruntime": [ort.__version__, ort.get_build_info()],
         "processor": _processor(),
-        "options": {"disabled_optimizers": DISABLED_OPTIMIZERS, **FIXED_SIZES},
+        "disabled_optimizers": DISABLED_OPTIMIZERS,
     }
 
 

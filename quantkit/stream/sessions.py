@@ -31,8 +31,6 @@ PROVIDERS = ["CPUExecutionProvider"]
 #: Optimizers that do harm: ONNX Runtime's SkipLayerNormalization takes longer on a CPU than the Add
 #: and LayerNormalization that it stands for.
 DISABLED_OPTIMIZERS = "SkipLayerNormFusion"
-#: Sizes that graphs leave open and a session for one stream fixes, so that shapes are static.
-FIXED_SIZES = {"batch": 1}
 
 GraphName = Literal["encoder", "predictor", "joint"]
 FLOAT, INTEGER = "tensor(float)", "tensor(int64)"
@@ -62,8 +60,6 @@ def session_options(threads: int | None) -> ort.SessionOptions:
     options.add_session_config_entry(
         "optimization.disable_specified_optimizers", DISABLED_OPTIMIZERS
     )
-    for name, size in FIXED_SIZES.items():
-        options.add_free_dimension_override_by_name(name, size)
     # Idle threads that spin would take the core that mel, prediction network and joint run on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # Failures are raised, so ONNX Runtime need not print them as well.

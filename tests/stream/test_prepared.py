@@ -143,10 +143,9 @@ def test_other_weights_of_the_same_size_and_age_are_noticed(artifact: Path) -> N
     [
         (ort, "__version__", "0.0"),
         (prepared, "_processor", lambda: ["flags : none"]),
-        (prepared, "FIXED_SIZES", {"batch": 2}),
         (prepared, "DISABLED_OPTIMIZERS", "none"),
     ],
-    ids=["runtime", "processor", "sizes", "optimizers"],
+    ids=["runtime", "processor", "optimizers"],
 )
 def test_files_made_under_other_conditions_are_replaced(
     artifact: Path, owner: object, name: str, value: object, monkeypatch: pytest.MonkeyPatch
