@@ -21,6 +21,9 @@ from quantkit.stream.latency import LATENCY_DEFINITION, algorithmic_latency
 from quantkit.stream.mel import slaney_filters
 from quantkit.stream.settings import SCHEMA, StreamingSettings
 
+#: The streams that one run carries. Examples have two, since the exporter would take one for fixed.
+BATCH = torch.export.Dim("batch")
+
 
 def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Progress) -> None:
     """Write encoder, prediction network and joint of a `.nemo` file as ONNX into `out`.
@@ -70,20 +73,20 @@ def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> N
 def _export_predictor(model: EncDecRNNTBPEModel, path: Path) -> None:
     step = PredictionNetwork(model.decoder).eval()
     lstm = model.decoder.prediction["dec_rnn"].lstm
-    state = torch.zeros(lstm.num_layers, 1, lstm.hidden_size)
-    inputs = (torch.zeros(1, 1, dtype=torch.int64), state, state.clone())
-    names = ["token", "hidden", "cell"]
-    export_module(step, inputs, names, ["prediction", "hidden_next", "cell_next"], path)
+    state = torch.zeros(lstm.num_layers, 2, lstm.hidden_size)
+    inputs = (torch.zeros(2, 1, dtype=torch.int64), state, state.clone())
+    names, outputs = ["token", "hidden", "cell"], ["prediction", "hidden_next", "cell_next"]
+    export_module(step, inputs, names, outputs, path, ({0: BATCH}, {1: BATCH}, {1: BATCH}))
 
 
 def _export_joint(model: EncDecRNNTBPEModel, path: Path) -> None:
     joint = Joint(model.joint).eval()
     inputs = (
-        torch.zeros(1, 2, model.joint.encoder_hidden),
-        torch.zeros(1, 1, model.joint.pred_hidden),
+        torch.zeros(2, 2, model.joint.encoder_hidden),
+        torch.zeros(2, 1, model.joint.pred_hidden),
     )
-    frames = ({1: torch.export.Dim("frames")}, None)
-    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, frames)
+    open_sizes = ({0: BATCH, 1: torch.export.Dim("frames")}, {0: BATCH})
+    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, open_sizes)
 
 
 def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, Any]:
