@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.bench.ports import Port, read_ports
+from quantkit.stream.encoder import rings
 from quantkit.stream.stepping import SteppedSession
 
 _SEED = 20261123
@@ -31,7 +32,8 @@ class TimedStep:
         outputs = {port.name: _zeros(port) for port in self.ports.outputs}
         if self.ports.length is not None:
             inputs[self.ports.length].fill(self.ports.frames)
-        self._steps = SteppedSession(session, inputs, outputs, self.ports.states)
+        states = self.ports.states
+        self._steps = SteppedSession(session, inputs, outputs, states, rings(states))
 
     def run(self) -> float:
         """Run the next step of the stream; seconds."""

@@ -1,9 +1,11 @@
 """The streaming encoder step: NeMo's layers with projected keys and values in the cache.
 
-Three things differ from NeMo's own step, none of them in exact arithmetic:
+Four things differ from NeMo's own step, none of them in exact arithmetic:
 
 - keys and values are cached after their projection instead of being projected again for all
   cached frames at every step;
+- a cache is a ring of `left + steps` rows: a chunk's frames replace the oldest ones where they
+  lie, and attention, which asks for no order, takes the rows as they lie;
 - of the projected relative positions only the `left + 2 * steps - 1` that the relative shift ever
   reads are kept, as constants, together with their product with the position bias;
 - the first chunk runs through the same static graph as the later ones: where `cache_length` is 0,
@@ -19,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from quantkit.export.architecture import Geometry
 
@@ -30,8 +33,9 @@ class StreamingEncoder(nn.Module):
     """One step of a cache-aware FastConformer encoder.
 
     Inputs: features [B, window, mels] float32, length [B] int64 (valid rows of the window),
-    cache_length [B] int64 (filled frames of the attention cache), and per layer the key and value
-    caches [B, heads, left, d_k] and the convolution cache [B, d_model, kernel - 1].
+    cache_length [B] int64 (encoder frames of the stream so far), and per layer the key and value
+    caches [B, heads, left + steps, d_k], where frame f is in row f modulo the rows, and the
+    convolution cache [B, kernel - 1, d_model].
     Outputs: encoded [B, steps, d_model], encoded_length [B], the next cache length and caches.
     """
 
@@ -45,6 +49,7 @@ class StreamingEncoder(nn.Module):
         )
         positions = encoder.pos_enc(torch.zeros(1, geometry.steps, 1), cache_len=geometry.left)[1]
         self.layers = nn.ModuleList(Layer(layer, positions, geometry) for layer in encoder.layers)
+        self.heads = encoder.layers[0].self_attn.h
         self.scale = encoder.pos_enc.xscale
         self.projection = encoder.out_proj
 
@@ -57,30 +62,61 @@ class StreamingEncoder(nn.Module):
         value_caches: list[Tensor],
         conv_caches: list[Tensor],
     ) -> tuple[Tensor, Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        left, steps = self.geometry.left, self.geometry.steps
         x, encoded_length = self.stem(features, length, cache_length)
         if self.scale:
             x = x * self.scale
-
-        # A key is visible once the cache has been filled up to it and audio has reached it.
-        column = torch.arange(left + steps)
-        visible = (column >= (left - cache_length)[:, None]) & (
-            column < (left + encoded_length)[:, None]
-        )
-        mask = torch.where(visible, 0.0, MASKED_SCORE)[:, None, None, :]
+        ring = Ring(self.geometry, self.heads, cache_length, encoded_length)
 
         keys, values, convs = [], [], []
         for layer, key, value, conv in zip(
             self.layers, key_caches, value_caches, conv_caches, strict=True
         ):
-            x, key_next, value_next, conv_next = layer(x, mask, key, value, conv)
+            x, key_next, value_next, conv_next = layer(x, ring, key, value, conv)
             keys.append(key_next)
             values.append(value_next)
             convs.append(conv_next)
         if self.projection is not None:
             x = self.projection(x)
-        cache_length_next = torch.clamp(cache_length + encoded_length, max=left)
-        return x, encoded_length, cache_length_next, keys, values, convs
+        return x, encoded_length, cache_length + encoded_length, keys, values, convs
+
+
+class Ring:
+    """Where a chunk's frames go in the key and value caches, and what its queries see there.
+
+    places: int64 [B, steps, heads, 3], the stream, head and row of every new frame.
+    positions: int64 [B, heads, steps, left + steps], for every query and row of the cache the
+    column of the relative position between them.
+    mask: float32 [B, 1, 1, left + steps], 0 where a row holds a frame that a query may see.
+    """
+
+    def __init__(
+        self, geometry: Geometry, heads: int, cache_length: Tensor, encoded_length: Tensor
+    ) -> None:
+        left, steps = geometry.left, geometry.steps
+        size, batch = left + steps, cache_length.shape[0]
+        step, start = torch.arange(steps), cache_length[:, None]
+        self.places = torch.stack(
+            torch.broadcast_tensors(
+                torch.arange(batch)[:, None, None],
+                torch.arange(heads),
+                ((start + step) % size)[:, :, None],
+            ),
+            dim=-1,
+        )
+        # Counted from the oldest frame in the cache once this chunk is in it.
+        age = (torch.arange(size) - start - steps) % size
+        columns = age[:, None] + (steps - 1 - step)[:, None]
+        self.positions = columns[:, None].expand(-1, heads, -1, -1)
+        # A key is visible once the cache has been filled up to it and audio has reached it.
+        visible = (age >= left - start) & (age < left + encoded_length[:, None])
+        self.mask = torch.where(visible, 0.0, MASKED_SCORE)[:, None, None, :]
+
+    def write(self, cache: Tensor, frames: Tensor) -> Tensor:
+        """The cache with a chunk's frames [B, steps, heads, d_k] in it."""
+        # Traced from `index_put`, it would come with a dozen nodes of its own for every cache.
+        return torch.onnx.ops.symbolic(
+            "ScatterND", (cache, self.places, frames), dtype=cache.dtype, shape=cache.shape
+        )
 
 
 class Stem(nn.Module):
@@ -138,10 +174,10 @@ class Layer(nn.Module):
         self.factor = layer.fc_factor
 
     def forward(
-        self, x: Tensor, mask: Tensor, key_cache: Tensor, value_cache: Tensor, conv_cache: Tensor
+        self, x: Tensor, ring: Ring, key_cache: Tensor, value_cache: Tensor, conv_cache: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = x + self.feed_forward1(self.norm_feed_forward1(x)) * self.factor
-        attended, keys, values = self.self_attn(self.norm_self_att(x), mask, key_cache, value_cache)
+        attended, keys, values = self.self_attn(self.norm_self_att(x), ring, key_cache, value_cache)
         x = x + attended
         convolved, frames = self.conv(self.norm_conv(x), conv_cache)
         x = x + convolved
@@ -172,57 +208,61 @@ class Attention(nn.Module):
         # into the future than -(steps - 1).
         used = self.left + 2 * self.steps - 1
         projected = attention.linear_pos(positions[:, :used]).view(used, self.heads, self.width)
-        keys = projected.permute(1, 2, 0).contiguous()  # [heads, d_k, used]
+        # [heads, d_k, used], times the scale of the scores.
+        keys = projected.permute(1, 2, 0).contiguous() * self.scale
         # The query already carries bias u, so the position term needs the difference to bias v.
         difference = (attention.pos_bias_v - attention.pos_bias_u)[:, None]
         self.register_buffer("position_keys", keys)
-        self.register_buffer("position_bias", torch.matmul(difference, keys) * self.scale)
-        self.register_buffer("query_bias", attention.pos_bias_u.detach().flatten())
+        self.register_buffer("position_bias", torch.matmul(difference, keys))
+        self.register_buffer("query_bias", attention.pos_bias_u.detach())
 
     def forward(
-        self, x: Tensor, mask: Tensor, key_cache: Tensor, value_cache: Tensor
+        self, x: Tensor, ring: Ring, key_cache: Tensor, value_cache: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        query = self.split_heads((self.linear_q(x) + self.query_bias) * self.scale)
-        keys = torch.cat([key_cache, self.split_heads(self.linear_k(x))], dim=2)
-        values = torch.cat([value_cache, self.split_heads(self.linear_v(x))], dim=2)
-        content = torch.matmul(query, keys.transpose(2, 3))
-        position = self.shift(torch.matmul(query, self.position_keys) + self.position_bias)
-        weights = torch.softmax(content + (position + mask), dim=-1)
+        query = (self.split_heads(self.linear_q(x)) + self.query_bias).transpose(1, 2)
+        keys = ring.write(key_cache, self.split_heads(self.linear_k(x)))
+        values = ring.write(value_cache, self.split_heads(self.linear_v(x)))
+        content = torch.matmul(query, keys.transpose(2, 3)) * self.scale
+        position = torch.matmul(query, self.position_keys) + self.position_bias
+        bias = torch.gather(position, 3, ring.positions) + ring.mask
+        weights = torch.softmax(content + bias, dim=-1)
         attended = torch.matmul(weights, values).transpose(1, 2).flatten(2)
-        return self.linear_out(attended), keys[:, :, self.steps :], values[:, :, self.steps :]
+        return self.linear_out(attended), keys, values
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """[B, steps, d_model] -> [B, heads, steps, d_k]."""
-        return x.view(-1, self.steps, self.heads, self.width).transpose(1, 2)
-
-    def shift(self, x: Tensor) -> Tensor:
-        """Pick for query i and key j the position j + steps - 1 - i: a view with a shorter row."""
-        if self.steps == 1:
-            return x
-        row = x.shape[-1] - 1
-        start = self.steps - 1
-        flat = x.flatten(2)[:, :, start : start + self.steps * row]
-        return flat.view(-1, self.heads, self.steps, row)[..., : self.left + self.steps]
+        """[B, steps, d_model] -> [B, steps, heads, d_k]."""
+        return x.unflatten(2, (self.heads, self.width))
 
 
 class Convolution(nn.Module):
-    """The conformer's convolution module, time-major but for the depthwise convolution itself."""
+    """The conformer's convolution module, time-major but for the convolutions themselves."""
+
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(self, module: Any) -> None:
         super().__init__()
         self.pointwise_conv1 = module.pointwise_conv1
-        self.depthwise_conv = module.depthwise_conv
-        self.norm = module.batch_norm
-        self.channels_first = module.norm_type == "batch_norm"
-        self.activation = module.activation
         self.pointwise_conv2 = module.pointwise_conv2
+        self.activation = module.activation
+        depthwise, norm = module.depthwise_conv, module.batch_norm
+        weight, bias = depthwise.weight, depthwise.bias
+        self.norm = norm
+        if module.norm_type == "batch_norm":
+            # Its statistics are constants, so that it is a part of the convolution before it.
+            weight, bias = fuse_conv_bn_weights(
+                weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
+            self.norm = nn.Identity()
+        self.register_buffer("weight", weight.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        steps = x.shape[1]
         x = functional.glu(self.pointwise_conv1(x.transpose(1, 2)).transpose(1, 2), dim=-1)
-        frames = torch.cat([cache, x.transpose(1, 2)], dim=2)
-        depthwise = self.depthwise_conv
-        x = functional.conv1d(frames, depthwise.weight, depthwise.bias, groups=depthwise.groups)
-        # Batch norm is over [B, channels, time], layer norm over [B, time, channels].
-        x = self.norm(x).transpose(1, 2) if self.channels_first else self.norm(x.transpose(1, 2))
-        x = self.pointwise_conv2(self.activation(x).transpose(1, 2)).transpose(1, 2)
-        return x, frames[:, :, -cache.shape[2] :]
+        frames = torch.cat([cache, x], dim=1)
+        channels_first = frames.transpose(1, 2)
+        x = functional.conv1d(channels_first, self.weight, self.bias, groups=frames.shape[2])
+        x = self.activation(self.norm(x.transpose(1, 2)))
+        x = self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2)
+        return x, frames[:, steps:]

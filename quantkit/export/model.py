@@ -21,8 +21,8 @@ from quantkit.stream.latency import LATENCY_DEFINITION, algorithmic_latency
 from quantkit.stream.mel import slaney_filters
 from quantkit.stream.settings import SCHEMA, StreamingSettings
 
-#: The streams that one run carries. Examples have two, since the exporter would take one for fixed.
-BATCH = torch.export.Dim("batch")
+# Of the examples that graphs are traced with: the exporter takes 1 for a fixed size.
+BATCH = 2
 
 
 def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Progress) -> None:
@@ -54,39 +54,43 @@ def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> N
     layers = range(len(encoder.layers))
     attention = encoder.layers[0].self_attn
     context = encoder.layers[0].conv.depthwise_conv._left_padding
-    projected = (1, attention.h, sizes.left, attention.d_k)
+    projected = (BATCH, attention.h, sizes.left + sizes.steps, attention.d_k)
     inputs = (
-        torch.zeros(1, sizes.window_frames, encoder._feat_in),
-        torch.tensor([sizes.window_frames]),
-        torch.tensor([0]),
+        torch.zeros(BATCH, sizes.window_frames, encoder._feat_in),
+        torch.full((BATCH,), sizes.window_frames),
+        torch.zeros(BATCH, dtype=torch.int64),
         [torch.zeros(projected) for _ in layers],
         [torch.zeros(projected) for _ in layers],
-        [torch.zeros(1, encoder.d_model, context) for _ in layers],
+        [torch.zeros(BATCH, context, encoder.d_model) for _ in layers],
     )
     kinds = ("key_cache", "value_cache", "conv_cache")
     caches = [f"{kind}_{layer}" for kind in kinds for layer in layers]
     input_names = ["features", "length", "cache_length", *caches]
     outputs = ["encoded", "encoded_length", "cache_length_next", *(f"{c}_next" for c in caches)]
-    export_module(step, inputs, input_names, outputs, path)
+    batch = {0: torch.export.Dim("batch")}
+    shapes = (batch, batch, batch, *([batch] * len(layers) for _ in kinds))
+    export_module(step, inputs, input_names, outputs, path, shapes)
 
 
 def _export_predictor(model: EncDecRNNTBPEModel, path: Path) -> None:
     step = PredictionNetwork(model.decoder).eval()
     lstm = model.decoder.prediction["dec_rnn"].lstm
-    state = torch.zeros(lstm.num_layers, 2, lstm.hidden_size)
-    inputs = (torch.zeros(2, 1, dtype=torch.int64), state, state.clone())
+    state = torch.zeros(lstm.num_layers, BATCH, lstm.hidden_size)
+    inputs = (torch.zeros(BATCH, 1, dtype=torch.int64), state, state.clone())
     names, outputs = ["token", "hidden", "cell"], ["prediction", "hidden_next", "cell_next"]
-    export_module(step, inputs, names, outputs, path, ({0: BATCH}, {1: BATCH}, {1: BATCH}))
+    batch = torch.export.Dim("batch")
+    export_module(step, inputs, names, outputs, path, ({0: batch}, {1: batch}, {1: batch}))
 
 
 def _export_joint(model: EncDecRNNTBPEModel, path: Path) -> None:
     joint = Joint(model.joint).eval()
     inputs = (
-        torch.zeros(2, 2, model.joint.encoder_hidden),
-        torch.zeros(2, 1, model.joint.pred_hidden),
+        torch.zeros(BATCH, 2, model.joint.encoder_hidden),
+        torch.zeros(BATCH, 1, model.joint.pred_hidden),
     )
-    open_sizes = ({0: BATCH, 1: torch.export.Dim("frames")}, {0: BATCH})
-    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, open_sizes)
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
+    shapes = ({0: batch, 1: frames}, {0: batch})
+    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, shapes)
 
 
 def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, Any]:

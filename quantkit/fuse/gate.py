@@ -17,6 +17,8 @@ Outputs = list[dict[str, NDArray[np.generic]]]
 TOLERANCE = 5e-5
 CHUNKS = 5
 SEED = 20261123
+# Taken for sizes that a graph leaves open: streams of a batch, frames of the joint.
+OPEN = 2
 
 
 class FusionError(QuantkitError):
@@ -37,14 +39,15 @@ def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
     results: Outputs = []
     for step in range(chunks):
         for argument in session.get_inputs():
-            shape = [size if isinstance(size, int) else 3 for size in argument.shape]
+            shape = [size if isinstance(size, int) else OPEN for size in argument.shape]
             if argument.name in states:
                 if step == 0:
                     kind = np.int64 if argument.type == "tensor(int64)" else np.float32
                     feeds[argument.name] = np.zeros(shape, dtype=kind)
             elif argument.name == "length":
                 window = feeds["features"].shape[1]
-                feeds["length"] = np.array([window if step < chunks - 1 else window * 3 // 4])
+                last = window if step < chunks - 1 else window * 3 // 4
+                feeds["length"] = np.full(shape, last)
             elif argument.type == "tensor(int64)":
                 feeds[argument.name] = random.integers(0, 8, shape)
             else:

@@ -18,13 +18,15 @@ from onnx_ir.passes.common import (
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.fuse import gate
+from quantkit.fuse.attention import fuse_attention
+from quantkit.fuse.causal_convolution import fuse_causal_convolutions
 from quantkit.fuse.constants import fold_constants
 from quantkit.fuse.packed_projection import pack_projections
 from quantkit.fuse.pointwise_convolution import convert_pointwise_convolutions
 from quantkit.fuse.residual_scale import fold_residual_scales
 from quantkit.fuse.shape_arithmetic import drop_shape_arithmetic
 from quantkit.fuse.silu import fuse_silu
-from quantkit.fuse.skip_layer_norm import fuse_skip_layer_norms
+from quantkit.fuse.split_heads import split_into_heads
 from quantkit.fuse.transposes import cancel_transposes
 from quantkit.fuse.weight_transposes import fold_weight_transposes
 from quantkit.graph.domains import MICROSOFT
@@ -37,14 +39,16 @@ Rewrite = Callable[[ir.Model], int]
 # In this order: each prepares what the next one looks for.
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     ("weight transposes", fold_weight_transposes),
-    ("dead shape arithmetic", drop_shape_arithmetic),
     ("constant folding", fold_constants),
+    ("dead shape arithmetic", drop_shape_arithmetic),
     ("pointwise convolution to MatMul", convert_pointwise_convolutions),
     ("transpose pairs", cancel_transposes),
     ("packed projections", pack_projections),
+    ("heads", split_into_heads),
+    ("attention", fuse_attention),
+    ("causal convolution", fuse_causal_convolutions),
     ("SiLU", fuse_silu),
     ("residual scale", fold_residual_scales),
-    ("skip layer norm", fuse_skip_layer_norms),
 )
 
 

@@ -64,6 +64,10 @@ def _pack(graph: ir.Graph, source: ir.Value, products: list[Product]) -> None:
         name=f"{name}/split",
     )
     nodes = [product.node for product in products]
+    part = nodes[0].outputs[0]
+    if part.shape is not None:
+        whole.outputs[0].shape = ir.Shape([*part.shape[:-1], sum(widths)])
+        whole.outputs[0].type = part.type
     graph.insert_before(nodes[0], [whole, split])
     for node, part in zip(nodes, split.outputs, strict=True):
         part.shape, part.type = node.outputs[0].shape, node.outputs[0].type

@@ -61,6 +61,8 @@ def open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
+    # Sizes that are known let the runtime plan its memory once.
+    options.add_free_dimension_override_by_name("batch", 1)
     # Idle threads that spin would take the core that mel, prediction network and joint run on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # Failures are raised, so ONNX Runtime need not print them as well.
@@ -88,11 +90,12 @@ def expected_ports(
     if graph == "joint":
         inputs = {"encoded": Port(FLOAT, (1, None, encoder.dim)), "prediction": prediction}
         return inputs, {"logits": Port(FLOAT, (1, None, logits))}
-    attention = Port(FLOAT, (1, encoder.heads, settings.left_context, encoder.dim // encoder.heads))
+    rows = settings.left_context + settings.chunk_encoder_frames
+    attention = Port(FLOAT, (1, encoder.heads, rows, encoder.dim // encoder.heads))
     caches = {"cache_length": Port(INTEGER, (1,))}
     for layer in range(encoder.layers):
         caches[f"key_cache_{layer}"] = caches[f"value_cache_{layer}"] = attention
-        caches[f"conv_cache_{layer}"] = Port(FLOAT, (1, encoder.dim, encoder.conv_cache))
+        caches[f"conv_cache_{layer}"] = Port(FLOAT, (1, encoder.conv_cache, encoder.dim))
     features = Port(FLOAT, (1, settings.window_frames, settings.mel.n_mels))
     return {"features": features, "length": Port(INTEGER, (1,)), **caches}, {
         "encoded": Port(FLOAT, (1, settings.chunk_encoder_frames, encoder.dim)),

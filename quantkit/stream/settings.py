@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from quantkit.core.errors import InputError
 
 SETTINGS_FILE = "streaming.json"
-SCHEMA = 1
+SCHEMA = 2
 
 T = TypeVar("T")
 

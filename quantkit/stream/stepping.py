@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import onnxruntime as ort
@@ -15,7 +15,8 @@ class SteppedSession:
     """Runs a session whose inputs and outputs are bound once to given arrays.
 
     The session writes the next states into buffers of its own, which are the inputs of the next
-    step; two sets of buffers take turns. Any number of steps may share a session.
+    step; two sets of buffers take turns. A state that the graph updates in place has one buffer,
+    which is input and output at once. Any number of steps may share a session.
     """
 
     def __init__(
@@ -24,10 +25,17 @@ class SteppedSession:
         inputs: Arrays,
         outputs: Arrays,
         states: Mapping[str, str],
+        in_place: Collection[str] = (),
     ) -> None:
-        """Bind arrays by name; `states` maps each state's input to the output that follows it."""
+        """Bind arrays by name.
+
+        `states` maps each state's input to the output that follows it; `in_place` are the inputs
+        among them whose output takes the same buffer, whatever array `outputs` has for it.
+        """
         self._session = session
         self.inputs, self.outputs, self._states = inputs, outputs, states
+        for name in in_place:
+            outputs[states[name]] = inputs[name]
         self._bindings = (self._bind(swapped=False), self._bind(swapped=True))
         self._turn = 0
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from quantkit.stream import StreamingSettings
+from quantkit.stream.settings import SCHEMA
 
 FLOAT, INTEGER = TensorProto.FLOAT, TensorProto.INT64
 LAYERS, HEADS, DIM, LEFT, CONV, MELS, PREDICTOR, PIECES = 2, 2, 8, 14, 4, 16, 6, 12
@@ -21,7 +22,7 @@ def streaming_json(right: int = 1, n_mels: int = 128) -> dict[str, Any]:
     """The content of a consistent streaming.json of a small model."""
     chunk = 8 * (right + 1)
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "sample_rate": 16000,
         "mel": {
             "n_fft": 512,
@@ -102,7 +103,8 @@ def write_encoder(path: Path, settings: StreamingSettings) -> None:
     for layer in range(LAYERS):
         for kind in ("key", "value", "conv"):
             name = f"{kind}_cache_{layer}"
-            shape = [1, DIM, CONV] if kind == "conv" else [1, HEADS, LEFT, DIM // HEADS]
+            ring = [1, HEADS, LEFT + frames, DIM // HEADS]
+            shape = [1, CONV, DIM] if kind == "conv" else ring
             inputs[name] = (FLOAT, shape)
             mean = graph.add("ReduceMean", name, keepdims=0)
             mixed = graph.add("Add", mixed, graph.add("Mul", mean, graph.weight(DIM)))
@@ -117,8 +119,7 @@ def write_encoder(path: Path, settings: StreamingSettings) -> None:
         outputs[f"{name}_next"] = inputs[name]
     rows = graph.add("Sub", "length", graph.constant(np.array([9], np.int64)))
     graph.add("Div", rows, graph.constant(np.array([8], np.int64)), out="encoded_length")
-    longer = graph.add("Add", "cache_length", "encoded_length")
-    graph.add("Min", longer, graph.constant(np.array([LEFT], np.int64)), out="cache_length_next")
+    graph.add("Add", "cache_length", "encoded_length", out="cache_length_next")
     outputs["cache_length_next"] = (INTEGER, [1])
     graph.save(path, inputs, outputs)
 

@@ -35,7 +35,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("{", r"streaming\.json:1:2: is not JSON"),
         ("[1, 2]", "no key 'schema'. Found a JSON list"),
         ('{"model_type": "conformer"}', "Found the keys 'model_type'"),
-        ('{"schema": 9}', "key 'schema' is 9; this quantkit reads schema 1"),
+        ('{"schema": 9}', "key 'schema' is 9; this quantkit reads schema 2"),
         ("\udcff", "not UTF-8"),
     ],
 )
