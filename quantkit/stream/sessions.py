@@ -61,8 +61,6 @@ def open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
-    # Sizes that are known let the runtime plan its memory once.
-    options.add_free_dimension_override_by_name("batch", 1)
     # Idle threads that spin would take the core that mel, prediction network and joint run on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # Failures are raised, so ONNX Runtime need not print them as well.
