@@ -29,7 +29,7 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
 
-SCHEMES := int4-olive-kquant int8-ort-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
+SCHEMES := int4-olive-kquant int8-ort-dynamic int8-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
   mixed-budget mixed-budget-3bit
 
 quantizers: .venv/.ready ## Olive's quantizers and ours: time, memory, errors, damage to the demo

@@ -24,6 +24,7 @@ from quantkit.terminal import (
     messages,
     parity_table,
     plan_line,
+    profile_tables,
     sensitivity_table,
     size_line,
 )
@@ -257,7 +258,7 @@ def quantize(
 
     Args:
         model: the ONNX file.
-        scheme: rtn, kquant, gptq, olive or ort-dynamic-int8.
+        scheme: rtn, kquant, gptq, int8-dynamic, olive or ort-dynamic-int8.
         out: the file to write; its weights go beside it, into OUT.data.
         bits: 2, 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
@@ -289,24 +290,29 @@ def bench(
     rounds: int = 50,
     audio: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     json: Path | None = None,
+    profile: Annotated[bool, Parameter(negative="")] = False,
+    chunk_ms: int = 560,
 ) -> None:
     """Measure speed, memory and size, taking turns between candidates call by call.
 
     Args:
-        artifact: artifacts, and directories or files of other exporters' streaming encoders.
+        artifact: artifacts, directories or files of other exporters' streaming encoders, and .nemo
+            checkpoints, which NeMo runs in PyTorch.
         threads: threads to measure with; may be repeated; default all cores that may be used.
         rounds: timed encoder steps of each candidate.
         audio: speech for whole recognizers; may be repeated.
         json: also write the numbers there.
+        profile: also print the time of an encoder step by operator.
+        chunk_ms: length of the chunks that checkpoints take.
     """
     from quantkit.bench import bench as measure
     from quantkit.core.files import write_json
     from quantkit.pipeline.progress import progress_on
 
-    report = measure(artifact, threads, rounds, audio, progress_on(messages()))
+    report = measure(artifact, threads, rounds, audio, progress_on(messages()), chunk_ms)
     if json is not None:
         write_json(json, report)
-    for table in bench_tables(report):
+    for table in [*bench_tables(report), *(profile_tables(report) if profile else [])]:
         _show(table)
 
 

@@ -1,4 +1,4 @@
-"""What can be measured: an artifact of quantkit, or any streaming encoder in ONNX."""
+"""What can be measured: an artifact, another exporter's encoder in ONNX, a NeMo checkpoint."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from quantkit.bench import exported
 from quantkit.core.errors import InputError
 from quantkit.stream.settings import SETTINGS_FILE
 
 ENCODER = "encoder.onnx"
+
+Kind = Literal["artifact", "encoder", "exported", "nemo"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,13 @@ class Candidate:
     name: str
     path: Path
     graph: Path
-    """The encoder."""
-    native: bool
-    """Whether it is a whole recognizer of quantkit, not an encoder alone."""
+    """The encoder, or the checkpoint."""
+    kind: Kind
+
+    @property
+    def recognizes(self) -> bool:
+        """Whether it is a whole recognizer, not an encoder alone."""
+        return self.kind != "encoder"
 
     @property
     def bytes(self) -> int:
@@ -30,10 +38,12 @@ class Candidate:
         return _size(self._files())
 
     @property
-    def encoder_bytes(self) -> int:
-        """Size on disk of the encoder with its data."""
+    def encoder_bytes(self) -> int | None:
+        """Size on disk of the encoder with its data; None where it has no file of its own."""
         files = self._files()
-        return _size([f for f in files if f.name.startswith(ENCODER)] if self.native else files)
+        if self.kind in ("artifact", "exported"):
+            files = [file for file in files if file.name.startswith("encoder.")]
+        return None if self.kind == "nemo" else _size(files)
 
     def _files(self) -> list[Path]:
         folder, prefix = self.graph.parent, "" if self.path.is_dir() else self.graph.name
@@ -44,7 +54,7 @@ def find_candidates(paths: Sequence[Path]) -> list[Candidate]:
     """What the paths stand for, each under a name of its own.
 
     Raises:
-        InputError: a path is neither an artifact, nor an ONNX file, nor a directory with one.
+        InputError: a path is no artifact, ONNX file, directory with one, or NeMo checkpoint.
     """
     found = [_find(path) for path in paths]
     names = Counter(candidate.name for candidate in found)
@@ -58,23 +68,27 @@ def find_candidates(paths: Sequence[Path]) -> list[Candidate]:
 def _find(path: Path) -> Candidate:
     if path.is_file() and path.suffix == ".onnx":
         parent = path.resolve().parent.name
-        return Candidate(f"{parent}/{path.name}", path, path, native=False)
+        return Candidate(f"{parent}/{path.name}", path, path, "encoder")
+    if path.is_file() and path.suffix == ".nemo":
+        return Candidate(path.name, path, path, "nemo")
     if path.is_dir():
         name = path.resolve().name
         if (path / SETTINGS_FILE).is_file():
-            return Candidate(name, path, path / ENCODER, native=True)
+            return Candidate(name, path, path / ENCODER, "artifact")
+        if (path / exported.SETTINGS_FILE).is_file():
+            return Candidate(name, path, path / exported.ENCODER, "exported")
         graphs = sorted(path.glob("*.onnx"))
         encoders = [graph for graph in graphs if "encoder" in graph.name] or graphs
         if len(encoders) == 1:
-            return Candidate(name, path, encoders[0], native=False)
+            return Candidate(name, path, encoders[0], "encoder")
         listed = ", ".join(graph.name for graph in encoders) or "no .onnx file"
         raise InputError(
             f"{path}: found {listed}; accepted: an artifact with {SETTINGS_FILE}, or one encoder. "
             "Name the encoder's file itself."
         )
     raise InputError(
-        f"{path}: not found; accepted: an artifact directory, a directory with an ONNX encoder, or "
-        "an .onnx file"
+        f"{path}: not found; accepted: an artifact directory, a directory with an ONNX encoder, an "
+        ".onnx file, or a .nemo checkpoint"
     )
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.bench.ports import Port, read_ports
+from quantkit.bench.ports import Port, Ports, read_ports
 from quantkit.stream.encoder import rings
 from quantkit.stream.stepping import SteppedSession
 
 _SEED = 20261123
-# About the size of log-mel of speech.
 _MEAN, _DEVIATION = -8.0, 4.0
 
 
@@ -28,17 +27,12 @@ class TimedStep:
     def __init__(self, session: ort.InferenceSession, what: str) -> None:
         self.ports = read_ports(session.get_inputs(), session.get_outputs(), what)
         self._chance = np.random.default_rng(_SEED)
-        inputs = {port.name: _zeros(port) for port in self.ports.inputs}
-        outputs = {port.name: _zeros(port) for port in self.ports.outputs}
-        if self.ports.length is not None:
-            inputs[self.ports.length].fill(self.ports.frames)
-        states = self.ports.states
-        self._steps = SteppedSession(session, inputs, outputs, states, rings(states))
+        self._steps = stepped(session, self.ports)
 
     def run(self) -> float:
         """Run the next step of the stream; seconds."""
         features = self._steps.inputs[self.ports.features.name]
-        features[:] = self._chance.normal(_MEAN, _DEVIATION, features.shape)
+        features[:] = noise(self._chance, features.shape)
         began = time.perf_counter()
         self._steps.run()
         return time.perf_counter() - began
@@ -48,6 +42,20 @@ class TimedStep:
         states = self._steps.states()
         following = {after: states[before] for before, after in self.ports.states.items()}
         return self._steps.outputs | following
+
+
+def stepped(session: ort.InferenceSession, ports: Ports) -> SteppedSession:
+    """A stream through a streaming encoder whose every chunk is full."""
+    inputs = {port.name: _zeros(port) for port in ports.inputs}
+    outputs = {port.name: _zeros(port) for port in ports.outputs}
+    if ports.length is not None:
+        inputs[ports.length].fill(ports.frames)
+    return SteppedSession(session, inputs, outputs, ports.states, rings(ports.states))
+
+
+def noise(chance: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Noise that has about the size of log-mel of speech."""
+    return chance.normal(_MEAN, _DEVIATION, shape).astype(np.float32)
 
 
 def _zeros(port: Port) -> NDArray[Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
-
 from quantkit.bench.candidate import Candidate
-from quantkit.bench.step import TimedStep
+from quantkit.bench.exported import ExportedRecognizer
+from quantkit.bench.memory import Memory, memory
+from quantkit.bench.subjects import Artifact, OnnxEncoder, Profile, Subject
 from quantkit.core.errors import QuantkitError
-from quantkit.stream import Transcriber, Transcript, open_session
+from quantkit.stream import Transcript
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class WorkerDiedError(QuantkitError):
 class Worker(AbstractContextManager["Worker"]):
     """The measuring process's side of a candidate; use it as a context manager."""
 
-    def __init__(self, candidate: Candidate, threads: int) -> None:
+    def __init__(self, candidate: Candidate, threads: int, chunk_ms: int) -> None:
+        """Start loading; `chunk_ms` counts for candidates that can take chunks of any length."""
         self.candidate = candidate
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(theirs, candidate, threads), daemon=True)
+        arguments = (theirs, candidate, threads, chunk_ms)
+        self._process = spawn.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -59,9 +63,15 @@ class Worker(AbstractContextManager["Worker"]):
         found: Transcript = self._ask("transcribe", audio)
         return found
 
-    def resident(self) -> int:
-        """Bytes of memory that the process holds now."""
-        return int(self._ask("resident"))
+    def memory(self) -> Memory:
+        """What the process holds now."""
+        found: Memory = self._ask("memory")
+        return found
+
+    def profile(self) -> Profile | None:
+        """Take an encoder step apart; it loads the encoder once more."""
+        found: Profile | None = self._ask("profile")
+        return found
 
     def _ask(self, what: str, *arguments: Any) -> Any:
         self._pipe.send((what, *arguments))
@@ -76,7 +86,7 @@ class Worker(AbstractContextManager["Worker"]):
                 f"{self.candidate.path}: its process ended with {self._process.exitcode} while "
                 "being measured (-9 often means that memory ran out)"
             ) from error
-        if isinstance(answer, QuantkitError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -92,30 +102,43 @@ class Worker(AbstractContextManager["Worker"]):
             self._process.kill()
 
 
-def _serve(pipe: Connection, candidate: Candidate, threads: int) -> None:
+def _serve(pipe: Connection, candidate: Candidate, threads: int, chunk_ms: int) -> None:
     """Load, then answer until the other side hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides
     try:
-        process = psutil.Process()
-        base = process.memory_info().rss
+        load = _loader(candidate, threads, chunk_ms)
+        base = memory().rss_bytes
         began = time.perf_counter()
-        transcriber = Transcriber.load(candidate.path, threads) if candidate.native else None
-        session = transcriber.encoder if transcriber else open_session(candidate.graph, threads)
-        load_s = time.perf_counter() - began
-        step = TimedStep(session, str(candidate.graph))
-        chunk_s = transcriber.settings.chunk_s if transcriber else step.ports.chunk_s
-        pipe.send(Loaded(load_s, base, chunk_s))
+        subject = load()
+        pipe.send(Loaded(time.perf_counter() - began, base, subject.chunk_s))
         while True:
             match pipe.recv():
                 case ("step",):
-                    pipe.send(step.run())
-                case ("transcribe", audio) if transcriber:
-                    pipe.send(transcriber.transcribe(audio))
-                case ("resident",):
-                    pipe.send(process.memory_info().rss)
+                    pipe.send(subject.step())
+                case ("transcribe", audio):
+                    pipe.send(subject.transcribe(audio))
+                case ("memory",):
+                    pipe.send(memory())
+                case ("profile",):
+                    pipe.send(subject.profile())
                 case question:
                     raise AssertionError(question)
-    except QuantkitError as error:
+    except (QuantkitError, ModuleNotFoundError) as error:
         pipe.send(error)
     except (EOFError, BrokenPipeError):
         pass
+
+
+def _loader(candidate: Candidate, threads: int, chunk_ms: int) -> Callable[[], Subject]:
+    """What loads the candidate; libraries that it alone needs are imported already."""
+    match candidate.kind:
+        case "artifact":
+            return partial(Artifact, candidate.path, candidate.graph, threads)
+        case "encoder":
+            return partial(OnnxEncoder, candidate.graph, threads)
+        case "exported":
+            return partial(ExportedRecognizer, candidate.path, threads)
+        case "nemo":
+            from quantkit.bench.nemo_model import NemoModel
+
+            return partial(NemoModel, candidate.path, threads, chunk_ms)

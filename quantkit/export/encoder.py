@@ -27,6 +27,8 @@ from quantkit.export.architecture import Geometry
 
 # NeMo's value for masked attention scores (multi_head_attention.INF_VAL).
 MASKED_SCORE = -10000.0
+# Far below anything that a convolution of log-mel gives, far from the end of float32.
+BARRIER = -1e30
 
 
 class StreamingEncoder(nn.Module):
@@ -120,31 +122,51 @@ class Ring:
 
 
 class Stem(nn.Module):
-    """Causal convolutional sub-sampling of one window, exact on the first and the last chunk."""
+    """Causal convolutional sub-sampling of one window, exact on the first and the last chunk.
+
+    Rows that do not exist, before the start and after the end, are zeroed at the input of every
+    strided convolution. The second one's input is by far the largest tensor; its rows are zeroed
+    by the first convolution and the rectifier after it, through a second input channel that is
+    hugely negative where they are to vanish.
+    """
 
     def __init__(self, pre_encode: Any, geometry: Geometry) -> None:
         super().__init__()
-        self.convolutions = pre_encode.conv
+        self.first, self.rectifier, *rest = pre_encode.conv
+        self.rest = nn.ModuleList(rest)
         self.out = pre_encode.out
         self.geometry = geometry
+        # Output row r reads the barrier's row 2r, in any of its columns.
+        barrier = torch.zeros_like(self.first.weight)
+        barrier[:, :, -1] = 1
+        self.first.weight.data = torch.cat([self.first.weight.detach(), barrier], dim=1)
 
     def forward(
         self, features: Tensor, length: Tensor, cache_length: Tensor
     ) -> tuple[Tensor, Tensor]:
-        x = features[:, None]
         continues = (cache_length > 0)[:, None]
         leading = self.geometry.leading_frames
-        stride = 1
-        for layer in self.convolutions:
+
+        def exists(row: Tensor, stride: int) -> Tensor:
+            after_start = (row * stride >= leading) | continues
+            return (reached(row, stride, length) & after_start)[:, :, None]
+
+        row = torch.arange(features.shape[1])
+        inside = torch.where(exists(row, 1), features, 0.0)
+        barrier = torch.where(exists(row // 2, 2), 0.0, BARRIER).expand_as(features)
+        x = self.rectifier(self.first(torch.stack([inside, barrier], dim=1)))
+        stride = 2
+        for layer in self.rest:
             if getattr(layer, "stride", (1, 1)) != (1, 1):
-                row = torch.arange(x.shape[2])
-                inside = reached(row, stride, length) & ((row >= leading) | continues)
-                x = torch.where(inside[:, None, :, None], x, 0.0)
-                stride, leading = stride * 2, leading // 2
+                if stride > 2:
+                    row = torch.arange(x.shape[2])
+                    x = torch.where(exists(row, stride)[:, None], x, 0.0)
+                stride *= 2
             x = layer(x)
         # What is left of the leading rows saw padding instead of the audio before the window.
-        x = x[:, :, leading:]
-        encoded_length = reached(leading + torch.arange(x.shape[2]), stride, length).sum(1)
+        x = x[:, :, leading // stride :]
+        row = leading // stride + torch.arange(x.shape[2])
+        encoded_length = reached(row, stride, length).sum(1)
         return self.out(x.transpose(1, 2).flatten(2)), encoded_length
 
 

@@ -61,7 +61,8 @@ class Attention(pattern.RewriteRuleClassBase):
         **_: Any,
     ) -> Any:
         turn, factor = query.producer(), constant_of(scale)
-        if turn is None or factor is None or query.shape is None:
+        heads = None if query.shape is None else query.shape[1]
+        if turn is None or factor is None or not isinstance(heads, int):
             raise ValueError(f"{query.name} was checked")
         merged = op.initializer(ir.tensor(np.array([0, 0, -1]), name=f"{query.name}/merged"))
         return op.MultiHeadAttention(
@@ -71,7 +72,7 @@ class Attention(pattern.RewriteRuleClassBase):
             None,
             None,
             bias,
-            num_heads=int(query.shape[1]),
+            num_heads=heads,
             scale=float(factor.numpy().reshape(())),
             _domain=MICROSOFT,
         )

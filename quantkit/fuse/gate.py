@@ -98,5 +98,7 @@ def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     # The runtime's own fusions would hide what a rewrite did, and cost time here.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # Packing the weights takes longer than the few steps that would gain by it.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     options.log_severity_level = 3
     return options

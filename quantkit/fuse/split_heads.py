@@ -31,7 +31,9 @@ def split_into_heads(model: ir.Model) -> int:
 
 def _only_reshape(part: ir.Value) -> ir.Node | None:
     users = [use.node for use in part.uses()]
-    return users[0] if len(users) == 1 and users[0].op_type == "Reshape" else None
+    if len(users) != 1 or users[0].op_type != "Reshape":
+        return None
+    return None if users[0].outputs[0].is_graph_output() else users[0]
 
 
 def _target(node: ir.Node | None) -> list[int] | None:

@@ -181,8 +181,8 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
     else:
         raise SettingError(
             "quantize.scheme",
-            f"found {settings.scheme!r}, which takes whole graphs, while sensitivity is of single "
-            "tensors; accepted: an algorithm of quantkit's own, such as 'kquant'",
+            f"found {settings.scheme!r}, which gives single tensors no width; accepted: an "
+            "algorithm that does, such as 'kquant'",
         )
     utterances = recipe.sensitivity.utterances if recipe.sensitivity else None
 

@@ -23,7 +23,7 @@ from quantkit.graph.domains import MICROSOFT
 from quantkit.quantize.blocks import FloatArray
 from quantkit.quantize.matrices import Inputs, WeightMatrix
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import SchemeSettings
+from quantkit.quantize.options import MatrixScheme
 
 STRENGTHS = (0.125, 0.25, 0.5, 0.75)
 
@@ -66,7 +66,7 @@ def normed_matrices(matrices: Sequence[WeightMatrix]) -> Iterator[NormedMatrices
 
 def equalize_norms(
     matrices: Sequence[WeightMatrix],
-    settings: Mapping[str, SchemeSettings],
+    settings: Mapping[str, MatrixScheme],
     inputs: Inputs,
     progress: Progress,
 ) -> Inputs:
@@ -98,7 +98,7 @@ def equalize_norms(
 
 
 def equalize(
-    group: NormedMatrices, settings: Mapping[str, SchemeSettings], inputs: Inputs
+    group: NormedMatrices, settings: Mapping[str, MatrixScheme], inputs: Inputs
 ) -> NDArray[np.float32] | None:
     """Choose s for one norm and change gamma, beta and the matrices in place.
 
@@ -139,7 +139,7 @@ def _scale(
 
 
 def _output_error(
-    weight: FloatArray, scale: NDArray[np.float32], moments: InputMoments, settings: SchemeSettings
+    weight: FloatArray, scale: NDArray[np.float32], moments: InputMoments, settings: MatrixScheme
 ) -> float:
     """Mean squared output error, summed over outputs, of what is stored of scale * weight."""
     if moments.hessian is None:

@@ -29,10 +29,10 @@ def replace_matrix(
     inputs = _register(model.graph, matrix, packed)
     operator = _lookup if matrix.use == "lookup" else _product
     for node in matrix.nodes:
-        _replace_node(
-            node.graph or model.graph, node, operator(node, inputs, packed, accuracy_level)
+        replace_node(
+            node.graph or model.graph, node, [operator(node, inputs, packed, accuracy_level)]
         )
-    _drop_unused(matrix.value)
+    drop_unused(matrix.value)
 
 
 def _product(
@@ -84,17 +84,18 @@ def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> li
     return [add_constant(graph, tensor) for tensor in tensors]
 
 
-def _replace_node(graph: ir.Graph, node: ir.Node, product: ir.Node) -> None:
-    """Put a node in another's place; a bias follows as an Add."""
-    new = [product]
+def replace_node(graph: ir.Graph, node: ir.Node, new: list[ir.Node]) -> None:
+    """Put nodes that end in its product in another's place; a bias follows as an Add."""
+    product = new[-1]
     if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
         product.outputs[0].name = f"{node.outputs[0].name}_product"
         name = f"{node.name or node.outputs[0].name}_bias"
-        new.append(ir.node("Add", [product.outputs[0], node.inputs[2]], name=name))
+        new = [*new, ir.node("Add", [product.outputs[0], node.inputs[2]], name=name)]
     ir.convenience.replace_nodes_and_values(graph, node, [node], new, node.outputs, new[-1].outputs)
 
 
-def _drop_unused(value: ir.Value) -> None:
+def drop_unused(value: ir.Value) -> None:
+    """Remove a constant that nothing uses any more."""
     if value.uses() or value.is_graph_output():
         return
     producer = value.producer()

@@ -18,7 +18,7 @@ from quantkit.quantize.graph_scheme import GraphScheme, rewritten
 from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
 from quantkit.quantize.mixed import MixedSettings, resolve
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
-from quantkit.quantize.options import AnyScheme, SchemeSettings
+from quantkit.quantize.options import AnyScheme, MatrixScheme, SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.tensors import GraphReport, quantize_matrices
 
@@ -91,7 +91,7 @@ def quantized(
     """
     if isinstance(settings, GraphScheme):
         yield from rewritten(graphs, settings, folder, progress)
-    elif isinstance(settings, SchemeSettings):
+    elif isinstance(settings, MatrixScheme):
         reports = quantize_graphs(graphs, moments, settings, progress)
         for name, report in reports.items():
             yield name, graphs[name], report
@@ -100,7 +100,7 @@ def quantized(
 def quantize_graphs(
     graphs: Mapping[str, ir.Model],
     moments: Moments | None,
-    settings: SchemeSettings,
+    settings: MatrixScheme,
     progress: Progress,
 ) -> dict[str, GraphReport]:
     """Quantize open models in place and report on each.
@@ -125,7 +125,7 @@ def quantize_graphs(
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         }
         inputs = _inputs(graph, moments, settings)
-        if settings.equalize:
+        if isinstance(settings, SchemeSettings) and settings.equalize:
             inputs = equalize_norms(found, own, inputs, progress)
         now = find_matrices(graphs[graph])
         choices = [(matrix, own[matrix.name]) for matrix in now if matrix.name in own]
@@ -135,7 +135,7 @@ def quantize_graphs(
     return reports
 
 
-def _inputs(graph: str, moments: Moments | None, settings: SchemeSettings) -> Inputs:
+def _inputs(graph: str, moments: Moments | None, settings: MatrixScheme) -> Inputs:
     def inputs(matrix: WeightMatrix) -> InputMoments | None:
         if moments is None:
             return None

@@ -6,11 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Literal, Self, get_args
 
+import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.graph import replace_matrix
+from quantkit.quantize.matrices import WeightMatrix
 from quantkit.quantize.moments import InputMoments
+from quantkit.quantize.packing import pack
 
 Bits = Literal[2, 4, 8]
 BlockSize = Literal[16, 32, 64, 128, 256]
@@ -61,8 +65,50 @@ class AnyScheme(BaseModel, ABC):
         return False
 
 
-class SchemeSettings(AnyScheme):
-    """Settings that all schemes on single matrices share. A subclass is one algorithm."""
+class MatrixScheme(AnyScheme):
+    """Settings that all schemes on single matrices share."""
+
+    exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The compiler of the loops."""
+        return ("numba",)
+
+    @abstractmethod
+    def following(self, rule: Rule) -> MatrixScheme:
+        """What quantizes a tensor that a rule matches."""
+
+    @abstractmethod
+    def fitting(self, rows: int) -> MatrixScheme:
+        """What quantizes a table with so many values a row."""
+
+    @abstractmethod
+    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
+        """Quantize one matrix.
+
+        Args:
+            weight: float32 [K, N], finite, C-contiguous.
+            moments: of its inputs; given if needs_activations, with the Hessian if needs_hessians.
+        """
+
+    @abstractmethod
+    def replace(self, model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix) -> int:
+        """Let the nodes of a model that use a matrix use what `quantize` made of it.
+
+        Args:
+            model: changed in place.
+            matrix: one of find_matrices(model).
+            quantized: its quantized form.
+
+        Returns:
+            The bytes that are stored of it.
+        """
+
+
+class SchemeSettings(MatrixScheme):
+    """Settings of schemes that store blocks of weights. A subclass is one algorithm."""
 
     bits: Bits = 4
     block_size: BlockSize = 32
@@ -70,8 +116,6 @@ class SchemeSettings(AnyScheme):
     equalize: bool = Field(
         default=False, description="move scale from layer norms into matrices where that helps"
     )
-    exclude: tuple[str, ...] = Field(default=(), description="globs of tensors that stay float32")
-    rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")
     def _has_kernels(self) -> Self:
@@ -79,11 +123,6 @@ class SchemeSettings(AnyScheme):
         made = [(("rules", index), self.following(rule)) for index, rule in enumerate(self.rules)]
         refuse_slow(type(self).__name__, [(("bits",), self), *made])
         return self
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """The compiler of the loops."""
-        return ("numba",)
 
     @property
     def needs_hessians(self) -> bool:
@@ -100,14 +139,11 @@ class SchemeSettings(AnyScheme):
         sizes = (size for size in get_args(BlockSize) if size <= self.block_size)
         return self.model_copy(update={"block_size": max(s for s in sizes if rows % s == 0)})
 
-    @abstractmethod
-    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
-        """Quantize one matrix.
-
-        Args:
-            weight: float32 [K, N], finite, C-contiguous.
-            moments: of its inputs; given if needs_activations, with the Hessian if needs_hessians.
-        """
+    def replace(self, model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix) -> int:
+        """Use packed blocks: MatMulNBits or GatherBlockQuantized; see MatrixScheme."""
+        packed = pack(quantized)
+        replace_matrix(model, matrix, packed, self.accuracy_level)
+        return packed.nbytes
 
 
 def refuse_slow(title: str, named: Iterable[tuple[tuple[str | int, ...], SchemeSettings]]) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TypeVar
 
 from quantkit.core.errors import SettingError
-from quantkit.quantize.options import SchemeSettings
-
-S = TypeVar("S", bound=SchemeSettings)
+from quantkit.quantize.options import MatrixScheme
 
 _SHOWN = 5
 
 
-def select(names: Sequence[str], settings: S) -> Mapping[str, S | None]:
+def select(names: Sequence[str], settings: MatrixScheme) -> Mapping[str, MatrixScheme | None]:
     """Settings of each tensor, None for one that stays float32.
 
     `exclude` wins over `rules`; of the rules the first that matches counts.
@@ -45,7 +42,7 @@ def without(names: Sequence[str], exclude: Sequence[str], key: str) -> list[str]
     return [name for name in names if not any(fnmatchcase(name, glob) for glob in exclude)]
 
 
-def _choose(name: str, settings: S) -> S:
+def _choose(name: str, settings: MatrixScheme) -> MatrixScheme:
     for rule in settings.rules:
         if fnmatchcase(name, rule.match):
             return settings.following(rule)

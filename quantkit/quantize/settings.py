@@ -9,11 +9,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.algorithms import Algorithm
+from quantkit.quantize.int8_dynamic import Int8DynamicSettings
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.olive import OliveSettings
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
 
-FileScheme = Algorithm | OliveSettings | OrtDynamicSettings
+FileScheme = Algorithm | Int8DynamicSettings | OliveSettings | OrtDynamicSettings
 QuantizeSettings = Annotated[FileScheme | MixedSettings, Field(discriminator="scheme")]
 
 _ADAPTER: TypeAdapter[FileScheme] = TypeAdapter(

@@ -1,7 +1,8 @@
 """What a quantized graph holds, read back under the names of the float tensors it was made from.
 
-Three ways of storing are known. MatMulNBits and GatherBlockQuantized take packed blocks, from an
-initializer NAME_q4 (quantkit) or NAME_Q4 (Olive). ONNX Runtime's dynamic quantization stores
+Four ways of storing are known. MatMulNBits and GatherBlockQuantized take packed blocks, from an
+initializer NAME_q4 (quantkit) or NAME_Q4 (Olive); MatMulIntegerToFloat takes int8 columns from
+NAME_q8, each with its scale and zero point. ONNX Runtime's dynamic quantization stores
 NAME_quantized with one NAME_scale and NAME_zero_point, for MatMulInteger, ConvInteger, Gather and
 DynamicQuantizeLSTM. Before the suffix a name may say "table", or "transposed" where the float
 tensor was turned.
@@ -22,6 +23,7 @@ from quantkit.graph.constants import read_constant
 from quantkit.graph.domains import MICROSOFT
 from quantkit.graph.files import load_model
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.integer_product import unsigned
 from quantkit.quantize.packing import PackedMatrix, unpack
 
 Parts = Mapping[str, ir.TensorProtocol]
@@ -94,6 +96,10 @@ def _stored_by(node: ir.Node) -> Iterator[StoredTensor]:
         parts = _constants(inputs)
         if parts:
             yield _blocks(node, parts, lookup=lookup)
+    elif node.domain == MICROSOFT and node.op_type == "MatMulIntegerToFloat":
+        parts = _constants([node.inputs[1], node.inputs[3], node.inputs[5]])
+        if parts:
+            yield _columns(parts)
     else:
         for value in node.inputs:
             if value is not None and value.graph is not None and _WHOLE.search(value.name or ""):
@@ -150,6 +156,23 @@ def _blocks(node: ir.Node, parts: Parts, *, lookup: bool) -> StoredTensor:
 
     name, transposed = _float_name(_BLOCKS, next(iter(parts)))
     return StoredTensor(name, bits, size, (rows, columns), lookup or transposed, parts, read)
+
+
+def _columns(parts: Parts) -> StoredTensor:
+    codes, scales, zero_points = parts.values()
+    rows, columns = (int(axis) for axis in codes.shape.numpy())
+
+    def read() -> QuantizedMatrix:
+        return QuantizedMatrix(
+            codes=unsigned(read_constant(codes).T)[:, None],
+            scales=read_constant(scales)[:, None],
+            zero_points=unsigned(read_constant(zero_points))[:, None],
+            bits=8,
+            rows=rows,
+        )
+
+    name, transposed = _float_name(_BLOCKS, next(iter(parts)))
+    return StoredTensor(name, 8, rows, (rows, columns), transposed, parts, read)
 
 
 def _whole(node: ir.Node, parts: Parts) -> StoredTensor:

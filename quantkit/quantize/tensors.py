@@ -8,10 +8,8 @@ from typing import TypedDict
 import onnx_ir as ir
 
 from quantkit.core.progress import Progress
-from quantkit.quantize.graph import replace_matrix
 from quantkit.quantize.matrices import Inputs, WeightMatrix
-from quantkit.quantize.options import SchemeSettings
-from quantkit.quantize.packing import pack
+from quantkit.quantize.options import MatrixScheme
 from quantkit.quantize.stored import stored_tensors
 
 
@@ -45,7 +43,7 @@ class GraphReport(TypedDict):
 
 def quantize_matrices(
     model: ir.Model,
-    choices: Iterable[tuple[WeightMatrix, SchemeSettings]],
+    choices: Iterable[tuple[WeightMatrix, MatrixScheme]],
     inputs: Inputs,
     progress: Progress,
     what: str,
@@ -65,18 +63,16 @@ def quantize_matrices(
     for matrix, settings in progress.track(todo, len(todo), what):
         weight = matrix.read()
         quantized = settings.quantize(weight, inputs(matrix))
-        packed = pack(quantized)
         reports.append(
             {
                 "name": matrix.name,
                 "shape": list(weight.shape),
                 "bits": quantized.bits,
                 "block_size": quantized.block_size,
-                "bytes": packed.nbytes,
+                "bytes": settings.replace(model, matrix, quantized),
                 "relative_error": quantized.relative_error(weight),
             }
         )
-        replace_matrix(model, matrix, packed, settings.accuracy_level)
     return graph_report(model, parameters, reports)
 
 

@@ -46,8 +46,13 @@ class Port:
         return all(not isinstance(a, int) or b is None or a == b for a, b in pairs)
 
 
-def open_session(path: Path, threads: int | None) -> ort.InferenceSession:
+def open_session(
+    path: Path, threads: int | None, profile: Path | None = None
+) -> ort.InferenceSession:
     """Load one graph for the CPU; `threads` None lets ONNX Runtime choose.
+
+    `profile` is what the file that `end_profiling` of the session writes is called before its
+    date.
 
     Raises:
         InputError: the file, or external data of it, is missing or not a loadable ONNX graph.
@@ -63,6 +68,9 @@ def open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     options.intra_op_num_threads = threads or 0
     # Idle threads that spin would take the core that mel, prediction network and joint run on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     # Failures are raised, so ONNX Runtime need not print them as well.
     options.log_severity_level = 4
     try:

@@ -18,7 +18,7 @@ def directory(path: Path, **sizes: int) -> Path:
 def test_an_artifact_counts_all_files_and_its_encoder_apart(tmp_path: Path) -> None:
     files = {"encoder__onnx": 5, "encoder__onnx__data": 70, "joint__onnx": 3, "streaming__json": 2}
     (found,) = find_candidates([directory(tmp_path / "ours", **files)])
-    assert found.native
+    assert (found.kind, found.recognizes) == ("artifact", True)
     assert found.name == "ours"
     assert (found.bytes, found.encoder_bytes) == (80, 75)
 
@@ -26,7 +26,7 @@ def test_an_artifact_counts_all_files_and_its_encoder_apart(tmp_path: Path) -> N
 def test_another_exporters_directory_is_an_encoder_alone(tmp_path: Path) -> None:
     files = {"encoder-int8__onnx": 5, "weights__bin": 70, "decoder__onnx": 3}
     (found,) = find_candidates([directory(tmp_path / "theirs", **files)])
-    assert not found.native
+    assert (found.kind, found.recognizes) == ("encoder", False)
     assert found.graph.name == "encoder-int8.onnx"
     assert found.bytes == found.encoder_bytes == 78
 
@@ -36,6 +36,13 @@ def test_a_file_counts_what_is_named_after_it(tmp_path: Path) -> None:
     (found,) = find_candidates([folder / "a.onnx"])
     assert found.name == "x/a.onnx"
     assert found.bytes == 75
+
+
+def test_a_checkpoint_is_a_recognizer_whose_encoder_has_no_file(demo_checkpoint: Path) -> None:
+    (found,) = find_candidates([demo_checkpoint])
+    assert (found.name, found.kind, found.recognizes) == ("demo.nemo", "nemo", True)
+    assert found.bytes == demo_checkpoint.stat().st_size
+    assert found.encoder_bytes is None
 
 
 def test_equal_names_are_told_apart_by_their_paths(tmp_path: Path) -> None:

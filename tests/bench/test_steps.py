@@ -61,9 +61,19 @@ def test_a_report_has_what_scripts_read(
         assert 0 < row["step_ms"]["p50"] <= row["step_ms"]["p95"] <= row["step_ms"]["p99"]
         speed = 1000 * row["chunk_s"] / row["step_ms"]["p50"]
         assert row["rtfx_encoder"] == pytest.approx(speed)
+        assert row["rss_peak_bytes"] >= row["rss_bytes"] > row["uss_bytes"] > 0
         assert row["rss_bytes"] > row["rss_base_bytes"] > 0
         assert row["load_s"] > 0
+        assert sum(op["share"] for op in row["profile"]) == pytest.approx(1)
+    for peaks, row in zip(report["peaks"], rows[::2], strict=True):
+        assert peaks["threads"] == row["threads"]
+        cost, step_s = row["cost"], row["step_ms"]["p50"] / 1000
+        rate = cost["multiply_adds_per_step"] / step_s
+        assert cost["integer_share"] == pytest.approx(rate / peaks["integer_multiply_adds_per_s"])
+        rate = cost["bytes_per_step"] / step_s
+        assert cost["bandwidth_share"] == pytest.approx(rate / peaks["read_bytes_per_s"])
     ours, theirs = rows[:2]
+    assert theirs["cost"]["multiply_adds_per_step"] == 0
     assert ours["chunk_s"] == pytest.approx(0.56)
     assert theirs["chunk_s"] == pytest.approx(0.16)
     assert ours["bytes"] > ours["encoder_bytes"] > theirs["bytes"]
@@ -73,6 +83,31 @@ def test_a_report_has_what_scripts_read(
     for pair, threads in zip(report["pairs"], (1, 2), strict=True):
         assert (pair["a"], pair["b"], pair["threads"]) == (*names, threads)
         assert 0 < pair["ratio_low"] <= pair["ratio_median"] <= pair["ratio_high"]
+
+
+def test_a_checkpoint_is_streamed_by_nemo(demo_checkpoint: Path, parity_manifest: Path) -> None:
+    from quantkit.export.checkpoint import load_checkpoint
+    from quantkit.reference.streaming import NemoStreamer
+    from quantkit.stream import read_audio
+
+    audio = parity_manifest.parent / "agent-pass.flac"
+    (candidate,) = find_candidates([demo_checkpoint])
+    with Worker(candidate, 1, 160) as worker:
+        assert worker.loaded().chunk_s == pytest.approx(0.16)
+        assert worker.step() > 0
+        heard = worker.transcribe(audio)
+        assert worker.profile() is None
+    expected = NemoStreamer(load_checkpoint(demo_checkpoint), 70, 1).run(read_audio(audio, 16000))
+    assert heard.text == expected.text
+    assert [(token.id, token.frame) for token in heard.tokens] == list(
+        zip(expected.tokens, expected.token_frames, strict=True)
+    )
+    assert heard.tokens[-1].time_s == pytest.approx(0.08 * expected.token_frames[-1])
+
+
+def test_a_chunk_that_a_checkpoint_does_not_know_is_refused(demo_checkpoint: Path) -> None:
+    with pytest.raises(InputError, match=r"demo\.nemo: --chunk-ms .* 80, 160, 560, 1120"):
+        bench([demo_checkpoint], [1], 1, [], Silent(), 100)
 
 
 def test_what_is_wrong_in_a_candidates_process_is_said_in_this_one(tmp_path: Path) -> None:
@@ -100,8 +135,8 @@ def test_no_candidate_is_refused() -> None:
 
 def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
     (candidate,) = find_candidates([write_encoder(tmp_path / "encoder.onnx")])
-    with Worker(candidate, 1) as worker:
+    with Worker(candidate, 1, 560) as worker:
         worker.loaded()
         worker.step()
-        assert worker.resident() > 0
+        assert worker.memory().uss_bytes > 0
     assert worker._process.exitcode == 0

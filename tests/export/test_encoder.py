@@ -100,9 +100,10 @@ def test_settings_say_what_the_graphs_are(exported: Stage) -> None:
     directory = exported(160)
     settings = json.loads((directory / "streaming.json").read_text())
     graph = ir.load(directory / "encoder.onnx").graph
-    shapes = {value.name: value.shape for value in [*graph.inputs, *graph.outputs]}
-    assert shapes["features"][1:] == (settings["window_frames"], settings["mel"]["n_mels"])
-    assert shapes["encoded"][1:] == (settings["right_context"] + 1, settings["encoder"]["dim"])
+    ports = [*graph.inputs, *graph.outputs]
+    shapes = {port.name: list(port.shape or ()) for port in ports}
+    assert shapes["features"][1:] == [settings["window_frames"], settings["mel"]["n_mels"]]
+    assert shapes["encoded"][1:] == [settings["right_context"] + 1, settings["encoder"]["dim"]]
     assert {str(shape[0]) for shape in shapes.values()} == {"batch"}
     assert settings["chunk_s"] == pytest.approx(0.16)
     assert settings["algorithmic_latency_s"] == pytest.approx(0.08 + 0.0125)

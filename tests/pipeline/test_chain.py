@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("int4-rtn", {"numba"}),
         ("int4-olive-kquant", {"olive-ai"}),
+        ("int8-dynamic", {"numba"}),
         ("int8-ort-dynamic", set()),
     ],
 )

@@ -16,6 +16,7 @@ from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import SENSITIVITY
 from quantkit.quantize.mixed import MixedSettings, resolve
 from quantkit.quantize.model import quantize_model
+from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.selection import select
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.quantize.widths import BudgetWidths, PublishedWidths
@@ -186,7 +187,8 @@ def test_published_widths() -> None:
     names = ["encoder/stem.out.weight", *layers, "predictor/cells.0.weight", "joint/out.weight"]
     rules = PublishedWidths().rules(names)
     settings = mixed({"by": "published"}).base.model_copy(update={"rules": rules})
-    widths = {name: chosen.bits for name, chosen in select(names, settings).items() if chosen}
+    chosen = select(names, settings)
+    widths = {n: own.bits for n, own in chosen.items() if isinstance(own, SchemeSettings)}
     four = {"encoder/layers.1.ff.weight", "encoder/layers.2.ff.weight"}
     assert widths == {name: 4 if name in four else 8 for name in names}
 

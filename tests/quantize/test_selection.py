@@ -20,14 +20,14 @@ def test_exclusion_wins_over_rules() -> None:
     chosen = select(NAMES, settings)
     assert chosen["joint/out.weight"] is None
     first = chosen[NAMES[0]]
-    assert first is not None
+    assert isinstance(first, SchemeSettings)
     assert first.bits == 8
 
 
 def test_the_first_rule_that_matches_counts_and_leaves_the_rest_alone() -> None:
     rules = (Rule(match="*layers.0*", bits=8), Rule(match="encoder/*", block_size=64))
     chosen = select(NAMES, RtnSettings(rules=rules))
-    widths = [(s.bits, s.block_size) for s in chosen.values() if s is not None]
+    widths = [(s.bits, s.block_size) for s in chosen.values() if isinstance(s, SchemeSettings)]
     assert widths == [(8, 32), (4, 64), (4, 32)]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from quantkit.core.speech import read_manifest
 from quantkit.quantize import QuantizeSettings
+from quantkit.quantize.int8_dynamic import Int8DynamicSettings
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.olive import OliveSettings
 from quantkit.quantize.ort_dynamic import OrtDynamicSettings
@@ -23,6 +24,7 @@ SCHEMES = [
     "int4-gptq",
     "int4-olive-kquant",
     "int4-olive-rtn",
+    "int8-dynamic",
     "int8-ort-dynamic",
     "mixed-published",
     "mixed-budget",
@@ -57,6 +59,8 @@ def test_recipe(path) -> None:
 
 def _label(settings: QuantizeSettings) -> str:
     match settings:
+        case Int8DynamicSettings():
+            return settings.scheme
         case OrtDynamicSettings():
             return "int8-ort-dynamic"
         case OliveSettings():

@@ -76,8 +76,9 @@ def make_settings(right: int) -> StreamingSettings:
     mel = {"n_fft": 8, "window_length": 8, "hop_length": 4, "n_mels": 3, "preemphasis": 0.97,
            "log_guard": 1e-7, "f_min": 0.0, "f_max": 8000.0}  # fmt: skip
     return StreamingSettings.from_dict({
-        "schema": SCHEMA, "sample_rate": 16000, "mel": mel, "subsampling_factor": 8, "left_context": 70,
-        "right_context": right, "chunk_frames": 8 * (right + 1), "window_frames": 17 + 8 * right,
+        "schema": SCHEMA, "sample_rate": 16000, "mel": mel, "subsampling_factor": 8,
+        "left_context": 70, "right_context": right, "chunk_frames": 8 * (right + 1),
+        "window_frames": 17 + 8 * right,
         "leading_frames": 16, "encoder_frame_s": 0.08, "chunk_s": 0.08 * (right + 1),
         "algorithmic_latency_s": 0.0, "latency_definition": "",
         "encoder": {"dim": 8, "layers": 1, "heads": 1, "conv_cache": 8},
