@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantkit.stream import Token, Transcriber
+from quantkit.stream import PooledStream, Token, Transcriber
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -33,8 +33,10 @@ def test_streams_that_come_and_go_are_as_alone(
     random = np.random.default_rng(seed)
     pool = transcriber.pool(3)
     audios = [speech_like[random.integers(30_000) :][: random.integers(40_000)] for _ in range(9)]
-    coming, playing, finished = list(range(9)), {}, {}
-    ran = set()
+    coming = list(range(9))
+    playing: dict[int, tuple[PooledStream, int]] = {}
+    finished: dict[int, list[Token]] = {}
+    ran: set[int] = set()
     while coming or playing:
         if coming and len(playing) < 3 and random.random() < 0.3:
             playing[coming.pop()] = (pool.open(), 0)
