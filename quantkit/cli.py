@@ -203,6 +203,7 @@ def transcribe(
     realtime: Annotated[bool, Parameter(negative="")] = False,
     streams: int = 1,
     threads: int | None = None,
+    prepare: Annotated[bool, Parameter(negative="")] = False,
     references: Path | None = None,
 ) -> int:
     """Stream audio files through an artifact.
@@ -214,6 +215,8 @@ def transcribe(
         realtime: take the audio as slowly as it was spoken.
         streams: files at a time; together they take less time than one after the other.
         threads: of the encoder; default what ONNX Runtime chooses.
+        prepare: keep the graphs in ARTIFACT/.prepared as ONNX Runtime packed them, for later runs
+            and other processes to map into memory.
         references: a speech manifest whose texts are printed above the decoded ones.
     """
     from quantkit.stream import Transcriber
@@ -227,7 +230,7 @@ def transcribe(
     if realtime and streams > 1:
         raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
     texts = _texts(references) if references else {}
-    transcriber = Transcriber.load(artifact, threads)
+    transcriber = Transcriber.load(artifact, threads, prepare=prepare)
     if streams == 1:
         results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
     else:

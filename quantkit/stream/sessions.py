@@ -27,6 +27,11 @@ LOAD_ERRORS = (
     ort_errors.RuntimeException,
 )
 
+PROVIDERS = ["CPUExecutionProvider"]
+#: Optimizers that do harm: ONNX Runtime's SkipLayerNormalization takes longer on a CPU than the Add
+#: and LayerNormalization that it stands for.
+DISABLED_OPTIMIZERS = "SkipLayerNormFusion"
+
 GraphName = Literal["encoder", "predictor", "joint"]
 FLOAT, INTEGER = "tensor(float)", "tensor(int64)"
 
@@ -46,6 +51,22 @@ class Port:
         return all(not isinstance(a, int) or b is None or a == b for a, b in pairs)
 
 
+def session_options(threads: int | None) -> ort.SessionOptions:
+    """How every session of the runtime runs; `threads` None lets ONNX Runtime choose."""
+    options = ort.SessionOptions()
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry(
+        "optimization.disable_specified_optimizers", DISABLED_OPTIMIZERS
+    )
+    # Idle threads that spin would take the core that mel, prediction network and joint run on.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Failures are raised, so ONNX Runtime need not print them as well.
+    options.log_severity_level = 4
+    return options
+
+
 def open_session(
     path: Path, threads: int | None, profile: Path | None = None
 ) -> ort.InferenceSession:
@@ -62,19 +83,14 @@ def open_session(
             f"{path}: no such file. An artifact directory as written by 'quantkit build' holds "
             f"encoder.onnx, predictor.onnx and joint.onnx."
         )
-    options = ort.SessionOptions()
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or 0
-    # Idle threads that spin would take the core that mel, prediction network and joint run on.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options = session_options(threads)
+    # The threads are there already; in turns, packing the weights is most of the time of loading.
+    options.add_session_config_entry("session.prepack.enable_parallel", "1")
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
-    # Failures are raised, so ONNX Runtime need not print them as well.
-    options.log_severity_level = 4
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(path), options, providers=PROVIDERS)
     except LOAD_ERRORS as error:
         raise InputError(
             f"{path}: ONNX Runtime {ort.__version__} cannot load it: {error}. Check that the file "

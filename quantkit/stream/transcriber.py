@@ -16,6 +16,7 @@ from quantkit.stream.encoder import EncoderStep
 from quantkit.stream.files import play
 from quantkit.stream.greedy import GreedyDecoder, Token
 from quantkit.stream.pool import StreamPool
+from quantkit.stream.prepared import open_prepared
 from quantkit.stream.sessions import GraphName, check_session, open_session
 from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.stream.tokens import TOKENS_FILE, Vocabulary
@@ -64,8 +65,12 @@ class Transcriber:
         self.transducer = transducer
 
     @classmethod
-    def load(cls, directory: Path, threads: int | None = None) -> Transcriber:
+    def load(
+        cls, directory: Path, threads: int | None = None, *, prepare: bool = False
+    ) -> Transcriber:
         """Open an artifact directory; `threads` None lets ONNX Runtime choose.
+
+        `prepare` keeps in it what makes the next load faster; see `quantkit.stream.prepared`.
 
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
@@ -85,7 +90,7 @@ class Transcriber:
 
         def graph(name: GraphName, threads: int | None) -> ort.InferenceSession:
             path = directory / f"{name}.onnx"
-            session = open_session(path, threads)
+            session = open_prepared(path, threads) if prepare else open_session(path, threads)
             check_session(session, name, settings, path)
             return session
 

@@ -17,7 +17,9 @@ def directory(path: Path, **sizes: int) -> Path:
 
 def test_an_artifact_counts_all_files_and_its_encoder_apart(tmp_path: Path) -> None:
     files = {"encoder__onnx": 5, "encoder__onnx__data": 70, "joint__onnx": 3, "streaming__json": 2}
-    (found,) = find_candidates([directory(tmp_path / "ours", **files)])
+    folder = directory(tmp_path / "ours", **files)
+    directory(folder / ".prepared", encoder__onnx=99)  # made by loading it, no part of it
+    (found,) = find_candidates([folder])
     assert (found.kind, found.recognizes) == ("artifact", True)
     assert found.name == "ours"
     assert (found.bytes, found.encoder_bytes) == (80, 75)

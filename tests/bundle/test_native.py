@@ -71,6 +71,17 @@ def test_the_layout(artifact) -> None:
     assert manifest["total_bytes"] == sum(file["bytes"] for file in manifest["files"].values())
 
 
+def test_what_loading_keeps_is_no_part_of_an_artifact(model, artifact, tmp_path) -> None:
+    for folder in (model, artifact):
+        (folder / ".prepared").mkdir()
+        (folder / ".prepared" / "encoder.json").write_text("{}")
+    check_files(artifact, load_manifest(artifact))
+    (tmp_path / "again").mkdir()
+    bundle_native(model, tmp_path / "again", FACTS)
+    assert load_manifest(tmp_path / "again") == load_manifest(artifact)
+    assert not (tmp_path / "again" / ".prepared").exists()
+
+
 def test_the_card_says_what_was_measured(artifact) -> None:
     card = (artifact / "README.md").read_text()
     assert card.startswith("# toy\n")

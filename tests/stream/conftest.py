@@ -65,6 +65,10 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
+    def axes(self, *axes: int) -> str:
+        """A constant that stays in the graph wherever its weights are stored."""
+        return self.add("Constant", value_ints=list(axes))
+
     def weight(self, *shape: int, scale: float = 1.0) -> str:
         return self.constant((self.random.normal(size=shape) * scale).astype(np.float32))
 
@@ -106,20 +110,20 @@ def write_encoder(path: Path, settings: StreamingSettings) -> None:
             ring = ["batch", HEADS, LEFT + frames, DIM // HEADS]
             shape = ["batch", CONV, DIM] if kind == "conv" else ring
             inputs[name] = (FLOAT, shape)
-            axes = graph.constant(np.arange(1, len(shape)))
+            axes = graph.axes(*range(1, len(shape)))
             mean = graph.add("ReduceMean", name, axes, keepdims=1)
             if kind != "conv":
-                mean = graph.add("Squeeze", mean, graph.constant(np.array([3])))
+                mean = graph.add("Squeeze", mean, graph.axes(3))
             mixed = graph.add("Add", mixed, graph.add("Mul", mean, graph.weight(DIM)))
     length = graph.add("Cast", "cache_length", to=FLOAT)
-    length = graph.add("Unsqueeze", length, graph.constant(np.array([1, 2])))
+    length = graph.add("Unsqueeze", length, graph.axes(1, 2))
     mixed = graph.add("Add", mixed, graph.add("Mul", length, graph.weight(1, scale=0.1)))
     encoded = graph.add("Tanh", mixed, out="encoded")
-    summary = graph.add("ReduceMean", encoded, graph.constant(np.array([1, 2])), keepdims=1)
+    summary = graph.add("ReduceMean", encoded, graph.axes(1, 2), keepdims=1)
     outputs = {"encoded": (FLOAT, ["batch", frames, DIM]), "encoded_length": (INTEGER, ["batch"])}
     for name in list(inputs)[3:]:
         half = graph.add("Mul", name, graph.constant(np.float32(0.5)))
-        axes = graph.constant(np.array([3]))
+        axes = graph.axes(3)
         added = summary if "conv" in name else graph.add("Unsqueeze", summary, axes)
         graph.add("Add", half, added, out=f"{name}_next")
         outputs[f"{name}_next"] = inputs[name]
@@ -134,14 +138,14 @@ def write_predictor(path: Path) -> None:
     """Prediction = tanh(embedding + mixed hidden state); states move with it."""
     graph = Graph(2)
     state = (FLOAT, [2, "batch", PREDICTOR])
-    first = graph.add("Squeeze", "token", graph.constant(np.array([1])))
+    first = graph.add("Squeeze", "token", graph.axes(1))
     embedded = graph.add("Gather", graph.weight(PIECES + 1, PREDICTOR), first)
     mixed = graph.add("MatMul", "hidden", graph.weight(PREDICTOR, PREDICTOR))
     spread = graph.add("Tanh", graph.add("Add", graph.add("Add", mixed, embedded), "cell"))
     graph.add("Identity", spread, out="hidden_next")
     graph.add("Mul", spread, graph.weight(1), out="cell_next")
-    mean = graph.add("ReduceMean", spread, graph.constant(np.array([0])), keepdims=0)
-    graph.add("Unsqueeze", mean, graph.constant(np.array([1])), out="prediction")
+    mean = graph.add("ReduceMean", spread, graph.axes(0), keepdims=0)
+    graph.add("Unsqueeze", mean, graph.axes(1), out="prediction")
     graph.save(
         path,
         {"token": (INTEGER, ["batch", 1]), "hidden": state, "cell": state},
