@@ -65,7 +65,7 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     steps = progress.track(range(len(GRAPHS) * len(REWRITES)), len(GRAPHS) * len(REWRITES), "fuse")
     for name in GRAPHS:
         with tempfile.TemporaryDirectory(dir=out, prefix=".fuse-") as scratch:
-            current = _copied(model / f"{name}.onnx", Path(scratch))
+            current = model / f"{name}.onnx"
             reference = gate.streamed_outputs(current)
             for rewrite_name, rewrite in REWRITES:
                 index = next(steps)
@@ -83,10 +83,10 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
 
 
 def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
-    """Apply one rewrite to an ONNX file; where it matched, write the result beside it.
+    """Apply one rewrite to an ONNX file and write the result if it matched.
 
-    Only the weights that the rewrite changed are written, to `target` + ".data"; the others stay
-    in the files of `source`, which are in the same directory.
+    Weights are written to `target` + ".data", but those that the rewrite left alone stay in the
+    files of `source` if these are in the same directory.
     """
     model = ir.load(source)
     matches = rewrite(model)
@@ -97,11 +97,12 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
     RemoveUnusedOpsetsPass()(model)
     if any(node.domain == MICROSOFT for node in model.graph):
         model.opset_imports[MICROSOFT] = 1
+    beside = source.parent == target.parent
     changed = [
         value
         for value in model.graph.initializers.values()
         if value.const_value is not None
-        and not isinstance(value.const_value, ir.ExternalTensor)
+        and not (beside and isinstance(value.const_value, ir.ExternalTensor))
         and value.const_value.nbytes >= EXTERNAL_BYTES
     ]
     written = ir.external_data.convert_tensors_to_external(
@@ -113,10 +114,3 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
         value.const_value = tensor
     ir.save(model, target)
     return matches
-
-
-def _copied(source: Path, directory: Path) -> Path:
-    for part in (source, source.with_name(f"{source.name}.data")):
-        if part.exists():
-            shutil.copyfile(part, directory / part.name)
-    return directory / source.name
