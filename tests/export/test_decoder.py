@@ -18,8 +18,10 @@ def model(fused: Stage) -> Path:
 
 def test_streams_of_a_batch_are_told_what_each_is_told_alone(model: Path) -> None:
     settings = StreamingSettings.load(model)
-    graphs = (open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint"))
-    transducer = Transducer(*graphs, settings)
+    predictor, joint = (
+        open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint")
+    )
+    transducer = Transducer(predictor, joint, settings)
     random = np.random.default_rng(0)
     encoded = random.normal(size=(3, 7, settings.encoder.dim)).astype(np.float32)
     together = alone = [transducer.start() for _ in encoded]
