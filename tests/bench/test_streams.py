@@ -33,8 +33,8 @@ def test_together_is_faster_on_the_demo(demo_artifact: Path, tmp_path: Path) -> 
     rows = bench_streams([demo_artifact], [1], [1, 4], [audio], Silent())
     assert [(row["threads"], row["streams"]) for row in rows] == [(1, 1), (1, 4)]
     assert rows[0]["ratio_median"] == 1.0
-    # Weights are read once for four streams, and overheads are shared: 1.5 was measured.
-    assert rows[1]["ratio_median"] > 1.05
+    # Weights are read once for four streams: 1.8 was measured, with noise from 1.6 up.
+    assert rows[1]["ratio_median"] > 1.2
     assert rows[1]["rtfx"] == pytest.approx(rows[0]["rtfx"] * rows[1]["ratio_median"], rel=0.3)
 
 
