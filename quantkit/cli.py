@@ -6,7 +6,7 @@ import json as jsons
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from quantkit.terminal import (
     profile_tables,
     sensitivity_table,
     size_line,
+    streams_table,
 )
 
 #: Importable names of the optional extras, for the message when one is missing.
@@ -200,6 +201,7 @@ def transcribe(
     *audio: Path,
     json: Annotated[bool, Parameter(negative="")] = False,
     realtime: Annotated[bool, Parameter(negative="")] = False,
+    streams: int = 1,
     threads: int | None = None,
     prepare: Annotated[bool, Parameter(negative="")] = False,
     references: Path | None = None,
@@ -211,6 +213,7 @@ def transcribe(
         audio: files of any sample rate and channel count.
         json: one JSON object a line and file, with token times.
         realtime: take the audio as slowly as it was spoken.
+        streams: files at a time; together they take less time than one after the other.
         threads: of the encoder; default what ONNX Runtime chooses.
         prepare: keep the graphs in ARTIFACT/.prepared as ONNX Runtime packed them, for later runs
             and other processes to map into memory.
@@ -222,19 +225,22 @@ def transcribe(
         raise InputError("transcribe: found no audio file, accepted: one or more after ARTIFACT")
     if threads is not None and threads < 1:
         raise InputError(f"--threads: found {threads}, accepted: 1 or more")
+    if streams < 1:
+        raise InputError(f"--streams: found {streams}, accepted: 1 or more")
+    if realtime and streams > 1:
+        raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
     texts = _texts(references) if references else {}
     transcriber = Transcriber.load(artifact, threads, prepare=prepare)
+    if streams == 1:
+        results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
+    else:
+        results = _together(transcriber, audio, streams)
     code = 0
-    for path in audio:
-        partial = Partial(wanted=not json)
-        try:
-            result = _transcribe(transcriber, path, partial, realtime=realtime)
-        except InputError as error:
-            partial.clear()
-            _complain(str(error))
-            code = error.exit_code
+    for path, result in zip(audio, results, strict=True):
+        if isinstance(result, InputError):
+            _complain(str(result))
+            code = result.exit_code
             continue
-        partial.clear()
         if json:
             print(jsons.dumps(result, ensure_ascii=False), flush=True)
         elif path.resolve() in texts:
@@ -295,6 +301,7 @@ def bench(
     json: Path | None = None,
     profile: Annotated[bool, Parameter(negative="")] = False,
     chunk_ms: int = 560,
+    streams: str = "",
 ) -> None:
     """Measure speed, memory and size, taking turns between candidates call by call.
 
@@ -307,16 +314,24 @@ def bench(
         json: also write the numbers there.
         profile: also print the time of an encoder step by operator.
         chunk_ms: length of the chunks that checkpoints take.
+        streams: numbers such as 1,2,4,8: also time artifacts on so many streams at once, each of
+            them all of the audio.
     """
     from quantkit.bench import bench as measure
+    from quantkit.bench.streams import bench_streams, parse_counts
     from quantkit.core.files import write_json
     from quantkit.pipeline.progress import progress_on
 
-    report = measure(artifact, threads, rounds, audio, progress_on(messages()), chunk_ms)
+    counts, progress = parse_counts(streams, audio), progress_on(messages())
+    report = measure(artifact, threads, rounds, audio, progress, chunk_ms)
+    if counts:
+        report["streams"] = bench_streams(artifact, threads, counts, audio, progress)
     if json is not None:
         write_json(json, report)
     for table in [*bench_tables(report), *(profile_tables(report) if profile else [])]:
         _show(table)
+    if counts:
+        _show(streams_table(report["streams"]))
 
 
 @app.command
@@ -374,13 +389,33 @@ def _texts(references: Path) -> dict[Path, str]:
     return {one.audio.resolve(): one.text for one in utterances if one.text is not None}
 
 
+def _one_by_one(
+    transcriber: Any, audio: Sequence[Path], *, realtime: bool, partial: bool
+) -> Iterator[dict[str, Any] | InputError]:
+    shown = Partial(wanted=partial)
+    for path in audio:
+        try:
+            result: dict[str, Any] | InputError = _transcribe(
+                transcriber, path, shown, realtime=realtime
+            )
+        except InputError as error:
+            result = error
+        shown.clear()
+        yield result
+
+
+def _together(
+    transcriber: Any, audio: Sequence[Path], streams: int
+) -> Iterator[dict[str, Any] | InputError]:
+    for path, heard in zip(audio, transcriber.transcribe_many(audio, streams), strict=True):
+        yield heard if isinstance(heard, InputError) else _line(path, heard)
+
+
 def _transcribe(
     transcriber: Any, path: Path, partial: Partial, *, realtime: bool
 ) -> dict[str, Any]:
-    """One file's line of `--json`; `rtfx` counts the time at work, not the pauses of realtime."""
-    from dataclasses import asdict
-
-    from quantkit.stream import paced, read_blocks
+    """One file's line; its `rtfx` counts the time at work, not the pauses of realtime."""
+    from quantkit.stream import Transcript, paced, read_blocks
 
     rate = transcriber.settings.sample_rate
     stream = transcriber.stream()
@@ -394,12 +429,20 @@ def _transcribe(
     began = time.perf_counter()
     stream.flush()
     busy += time.perf_counter() - began
+    tokens = transcriber.timed(stream.tokens)
+    return _line(path, Transcript(stream.text, tokens, stream.duration_s, busy))
+
+
+def _line(path: Path, heard: Any) -> dict[str, Any]:
+    """One file's line of `--json`."""
+    from dataclasses import asdict
+
     return {
         "file": str(path),
-        "duration_s": stream.duration_s,
-        "text": stream.text,
-        "tokens": [asdict(token) for token in transcriber.timed(stream.tokens)],
-        "rtfx": stream.duration_s / busy,
+        "duration_s": heard.duration_s,
+        "text": heard.text,
+        "tokens": [asdict(token) for token in heard.tokens],
+        "rtfx": heard.rtfx,
     }
 
 

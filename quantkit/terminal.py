@@ -234,6 +234,19 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
+def streams_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Speed of all streams together, and over that of the fewest."""
+    table = Table(title="streams at once", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("candidate", overflow="fold")
+    for head in ("threads", "streams", "RTFx all", "times", "95 % interval"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        interval = f"{row['ratio_low']:.2f} .. {row['ratio_high']:.2f}"
+        cells = [str(row["threads"]), str(row["streams"]), f"{row['rtfx']:.1f}"]
+        table.add_row(row["name"], *cells, f"{row['ratio_median']:.2f}", interval)
+    return table
+
+
 class Partial:
     """The tail of a growing text, rewritten in place; nothing where there is no terminal."""
 

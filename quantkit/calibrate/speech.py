@@ -48,10 +48,12 @@ class ObservedModel:
             self._transducer, self.settings.max_symbols
         )
 
+        hypothesis = decoder.start()
+
         def decode(chunks: list[Chunk]) -> int:
             encoded = [encoder.step(chunk) for chunk in chunks]
             for part in encoded:
-                decoder.decode(part)
+                decoder.extend([hypothesis], part, [part.shape[1]])
             return sum(part.shape[1] for part in encoded)
 
         for block in read_blocks(audio, self.settings.sample_rate):

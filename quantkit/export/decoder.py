@@ -26,13 +26,13 @@ class PredictionNetwork(nn.Module):
         self.cells = nn.ModuleList(Cell(lstm, layer) for layer in range(lstm.num_layers))
 
     def forward(self, token: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.embedding(token[:, 0])
+        x = self.embedding(token.squeeze(1))
         hiddens, cells = [], []
         for layer, step in enumerate(self.cells):
             x, state = step(x, hidden[layer], cell[layer])
             hiddens.append(x)
             cells.append(state)
-        return x[:, None], torch.stack(hiddens), torch.stack(cells)
+        return x.unsqueeze(1), torch.stack(hiddens), torch.stack(cells)
 
 
 class Cell(nn.Module):

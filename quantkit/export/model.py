@@ -75,20 +75,22 @@ def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> N
 def _export_predictor(model: EncDecRNNTBPEModel, path: Path) -> None:
     step = PredictionNetwork(model.decoder).eval()
     lstm = model.decoder.prediction["dec_rnn"].lstm
-    state = torch.zeros(lstm.num_layers, 1, lstm.hidden_size)
-    inputs = (torch.zeros(1, 1, dtype=torch.int64), state, state.clone())
-    names = ["token", "hidden", "cell"]
-    export_module(step, inputs, names, ["prediction", "hidden_next", "cell_next"], path)
+    state = torch.zeros(lstm.num_layers, BATCH, lstm.hidden_size)
+    inputs = (torch.zeros(BATCH, 1, dtype=torch.int64), state, state.clone())
+    names, outputs = ["token", "hidden", "cell"], ["prediction", "hidden_next", "cell_next"]
+    batch = torch.export.Dim("batch")
+    export_module(step, inputs, names, outputs, path, ({0: batch}, {1: batch}, {1: batch}))
 
 
 def _export_joint(model: EncDecRNNTBPEModel, path: Path) -> None:
     joint = Joint(model.joint).eval()
     inputs = (
-        torch.zeros(1, 2, model.joint.encoder_hidden),
-        torch.zeros(1, 1, model.joint.pred_hidden),
+        torch.zeros(BATCH, 2, model.joint.encoder_hidden),
+        torch.zeros(BATCH, 1, model.joint.pred_hidden),
     )
-    frames = ({1: torch.export.Dim("frames")}, None)
-    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, frames)
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
+    shapes = ({0: batch, 1: frames}, {0: batch})
+    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, shapes)
 
 
 def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, Any]:

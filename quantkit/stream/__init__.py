@@ -3,9 +3,10 @@
 from quantkit.stream.audio import read_audio, read_blocks
 from quantkit.stream.chunks import Chunk, ChunkWindows
 from quantkit.stream.encoder import EncoderStep
-from quantkit.stream.greedy import GreedyDecoder, Token, TransducerModel
+from quantkit.stream.greedy import GreedyDecoder, Hypothesis, Token, TransducerModel
 from quantkit.stream.latency import LATENCY_DEFINITION, algorithmic_latency
 from quantkit.stream.mel import LogMel, slaney_filters
+from quantkit.stream.pool import PooledStream, StreamPool
 from quantkit.stream.realtime import paced
 from quantkit.stream.sessions import check_session, open_session
 from quantkit.stream.settings import MelSettings, StreamingSettings
@@ -19,10 +20,13 @@ __all__ = [
     "ChunkWindows",
     "EncoderStep",
     "GreedyDecoder",
+    "Hypothesis",
     "LogMel",
     "MelSettings",
+    "PooledStream",
     "Prediction",
     "Stream",
+    "StreamPool",
     "StreamingSettings",
     "TimedToken",
     "Token",

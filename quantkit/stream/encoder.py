@@ -53,7 +53,7 @@ def rings(caches: Iterable[str]) -> list[str]:
     return [name for name in caches if name.startswith(("key_cache_", "value_cache_"))]
 
 
-def zeros(node: ort.NodeArg) -> NDArray[Any]:
-    """Zeros of a graph input's or output's type and shape, open sizes taken as 1."""
-    shape = [size if isinstance(size, int) else 1 for size in node.shape]
+def zeros(node: ort.NodeArg, batch: int = 1) -> NDArray[Any]:
+    """Zeros of a graph input's or output's type and shape, the size that is open being `batch`."""
+    shape = [size if isinstance(size, int) else batch for size in node.shape]
     return np.zeros(shape, dtype=_NUMPY_TYPES[node.type])

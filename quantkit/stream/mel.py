@@ -16,6 +16,9 @@ Array = NDArray[np.float32]
 
 #: Frames computed at once: enough to amortise a call, few enough to stay in the CPU's cache.
 BLOCK_FRAMES = 128
+#: Multiply-adds up to which OpenBLAS stays in the calling thread. Its idle threads spin for a
+#: while, on the cores that the encoder runs on.
+SINGLE_THREADED = 2**18
 
 # Slaney's mel scale: linear up to 1 kHz, logarithmic above.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
@@ -76,6 +79,7 @@ class LogMel:
         )
         capacity = settings.window_length + (BLOCK_FRAMES - 1) * settings.hop_length
         self._buffer = np.zeros(capacity, dtype=np.float32)
+        self._rows = max(1, SINGLE_THREADED // self._filters.size)
         self.reset()
 
     def reset(self) -> None:
@@ -151,12 +155,12 @@ class LogMel:
         windows = sliding_window_view(self._buffer[: self._filled], settings.window_length)
         # Where the window lies inside n_fft changes the phase only, so it may start at 0.
         spectrum = np.fft.rfft(windows[:: settings.hop_length] * self._window, settings.n_fft)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        if count == 1:
-            # BLAS sums a single row in another order; with two, results do not depend on the cut.
-            power = np.repeat(power, 2, axis=0)
-        energies = power @ self._filters
-        np.log(energies[:count] + np.float32(settings.log_guard), out=out[:count])
+        # Blocks of one size: BLAS adds in an order that depends on the number of rows.
+        power = np.zeros((-(-count // self._rows), self._rows, len(self._filters)), np.float32)
+        rows = power.reshape(-1, len(self._filters))[:count]
+        np.add(np.square(spectrum.real), np.square(spectrum.imag), out=rows)
+        energies = (power @ self._filters).reshape(-1, settings.n_mels)[:count]
+        np.log(energies + np.float32(settings.log_guard), out=out[:count])
         self._buffer[: self._filled - used] = self._buffer[used : self._filled].copy()
         self._filled -= used
         return count

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from quantkit.core.errors import InputError
 from quantkit.stream.audio import read_blocks
-from quantkit.stream.chunks import Chunk, ChunkWindows
 from quantkit.stream.encoder import EncoderStep
+from quantkit.stream.files import play
 from quantkit.stream.greedy import GreedyDecoder, Token
-from quantkit.stream.mel import LogMel
+from quantkit.stream.pool import StreamPool
 from quantkit.stream.prepared import open_prepared
 from quantkit.stream.sessions import GraphName, check_session, open_session
 from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.stream.tokens import TOKENS_FILE, Vocabulary
+from quantkit.stream.track import Track
 from quantkit.stream.transducer import Prediction, Transducer
 
 
@@ -114,12 +114,32 @@ class Transcriber:
         for block in read_blocks(path, self.settings.sample_rate):
             stream.push(block)
         stream.flush()
-        return Transcript(
-            stream.text,
-            self.timed(stream.tokens),
-            stream.duration_s,
-            time.perf_counter() - start,
-        )
+        return self._transcript(stream, time.perf_counter() - start)
+
+    def pool(self, slots: int) -> StreamPool:
+        """Room for `slots` live streams that share the encoder's steps."""
+        return StreamPool(self.settings, self.vocabulary, self.encoder, self.transducer, slots)
+
+    def transcribe_many(
+        self, paths: Sequence[Path], streams: int = 8
+    ) -> Iterator[Transcript | InputError]:
+        """Stream audio files, of any rates and lengths, `streams` of them at a time.
+
+        Yields, in the order of `paths`, the transcript of each file as soon as it and those before
+        it are done, or what is wrong with the file. A file's `elapsed_s` is the time it took beside
+        the others.
+        """
+        finished: dict[int, Transcript | InputError] = {}
+        upcoming = 0
+        rate = self.settings.sample_rate
+        for file in play(paths, self.pool(streams), streams, rate):
+            finished[file.index] = file.error or self._transcript(file.stream, file.elapsed_s)
+            while upcoming in finished:
+                yield finished.pop(upcoming)
+                upcoming += 1
+
+    def _transcript(self, stream: Track, elapsed_s: float) -> Transcript:
+        return Transcript(stream.text, self.timed(stream.tokens), stream.duration_s, elapsed_s)
 
     def timed(self, tokens: Sequence[Token]) -> tuple[TimedToken, ...]:
         """Tokens with their pieces and times."""
@@ -130,32 +150,15 @@ class Transcriber:
         )
 
 
-class Stream:
+class Stream(Track):
     """One stream of audio through a transcriber. `flush` ends it."""
 
     def __init__(self, transcriber: Transcriber) -> None:
-        settings = transcriber.settings
-        self._sample_rate = settings.sample_rate
-        self._vocabulary = transcriber.vocabulary
-        self._mel = LogMel(settings.mel, settings.sample_rate)
-        self._windows = ChunkWindows(settings)
         self._encoder = EncoderStep(transcriber.encoder)
         self._decoder: GreedyDecoder[Prediction] = GreedyDecoder(
-            transcriber.transducer, settings.max_symbols
+            transcriber.transducer, transcriber.settings.max_symbols
         )
-        self._samples = 0
-        self._ended = False
-        self.tokens: list[Token] = []
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self._vocabulary.text(token.id for token in self.tokens)
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of audio taken so far."""
-        return self._samples / self._sample_rate
+        super().__init__(transcriber.settings, transcriber.vocabulary, self._decoder.start())
 
     def push(self, samples: ArrayLike) -> list[Token]:
         """Take mono samples at the artifact's rate, [n] of any n; return the tokens they add.
@@ -163,24 +166,17 @@ class Stream:
         Raises:
             ValueError: the samples are not one-dimensional, or the stream has ended.
         """
-        if self._ended:
-            raise ValueError("this stream was flushed; open another with Transcriber.stream()")
-        audio: NDArray[np.float32] = np.asarray(samples, dtype=np.float32)
-        frames = self._mel.push(audio)
-        self._samples += len(audio)
-        return self._decode(self._windows.push(frames))
+        self.take(samples)
+        return self._decode()
 
     def flush(self) -> list[Token]:
         """End the stream; return the tokens that its last samples add."""
-        if self._ended:
-            return []
-        self._ended = True
-        chunks = self._windows.push(self._mel.flush())
-        return self._decode(chunks + self._windows.flush())
+        self.end()
+        return self._decode()
 
-    def _decode(self, chunks: list[Chunk]) -> list[Token]:
-        added: list[Token] = []
-        for chunk in chunks:
-            added += self._decoder.decode(self._encoder.step(chunk))
-        self.tokens += added
-        return added
+    def _decode(self) -> list[Token]:
+        known = len(self.tokens)
+        while self.waiting:
+            encoded = self._encoder.step(self.waiting.popleft())
+            self._decoder.extend([self.hypothesis], encoded, [encoded.shape[1]])
+        return self.tokens[known:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction network after some tokens.
+    """The prediction network after some tokens of one stream.
 
     `output` float32 [1, 1, hidden]; `hidden` and `cell` float32 [layers, 1, hidden].
     """
@@ -26,7 +27,10 @@ class Prediction:
 
 
 class Transducer:
-    """Holds the two sessions and no other state, so that streams can share it."""
+    """Holds the two sessions and no other state, so that streams can share it.
+
+    Each of N streams has a prediction of its own; one call serves all N.
+    """
 
     def __init__(
         self,
@@ -43,19 +47,30 @@ class Transducer:
 
     def start(self) -> Prediction:
         """The prediction before any token: the blank goes in, with states of zero."""
-        return self._predict(self.blank_id, self._zeros, self._zeros)
+        return self._predict([self.blank_id], self._zeros, self._zeros)[0]
 
-    def advance(self, prediction: Prediction, token: int) -> Prediction:
-        """The prediction after one more token."""
-        return self._predict(token, prediction.hidden, prediction.cell)
+    def advance(self, predictions: Sequence[Prediction], tokens: Sequence[int]) -> list[Prediction]:
+        """The predictions after one more token each."""
+        hidden = np.concatenate([prediction.hidden for prediction in predictions], axis=1)
+        cell = np.concatenate([prediction.cell for prediction in predictions], axis=1)
+        return self._predict(tokens, hidden, cell)
 
-    def logits(self, encoded: Array, prediction: Prediction) -> Array:
-        """Joint logits, blank last: [T, vocabulary + 1] for frames [1, T, dim], all float32."""
-        feeds = {"encoded": encoded, "prediction": prediction.output}
-        logits: Array = self._joint.run(["logits"], feeds)[0][0]
+    def logits(self, encoded: Array, predictions: Sequence[Prediction]) -> Array:
+        """Joint logits, blank last: [N, T, vocabulary + 1] for frames [N, T, dim], all float32."""
+        outputs = np.concatenate([prediction.output for prediction in predictions])
+        feeds = {"encoded": encoded, "prediction": outputs}
+        logits: Array = self._joint.run(["logits"], feeds)[0]
         return logits
 
-    def _predict(self, token: int, hidden: Array, cell: Array) -> Prediction:
-        feeds = {"token": np.array([[token]], dtype=np.int64), "hidden": hidden, "cell": cell}
+    def _predict(self, tokens: Sequence[int], hidden: Array, cell: Array) -> list[Prediction]:
+        feeds = {
+            "token": np.array(tokens, dtype=np.int64)[:, None],
+            "hidden": hidden,
+            "cell": cell,
+        }
         names = ["prediction", "hidden_next", "cell_next"]
-        return Prediction(*self._predictor.run(names, feeds))
+        output, hidden, cell = self._predictor.run(names, feeds)
+        return [
+            Prediction(output[i : i + 1], hidden[:, i : i + 1], cell[:, i : i + 1])
+            for i in range(len(tokens))
+        ]

@@ -34,12 +34,13 @@ def run(artifact: Transcriber, samples: Array) -> CandidateUtterance:
     settings = artifact.settings
     encoder = EncoderStep(artifact.encoder)
     decoder = GreedyDecoder(artifact.transducer, settings.max_symbols)
-    chunks, tokens = [], []
+    hypothesis = decoder.start()
+    chunks = []
     for window in windows(settings, samples):
         encoded = encoder.step(window)
         chunks.append(encoded[0])
-        tokens += decoder.decode(encoded)
-    return CandidateUtterance(chunks, tokens)
+        decoder.extend([hypothesis], encoded, [encoded.shape[1]])
+    return CandidateUtterance(chunks, hypothesis.tokens)
 
 
 def windows(settings: StreamingSettings, samples: Array) -> list[Chunk]:
@@ -69,7 +70,7 @@ def log_probabilities(
     logits = []
     for state in range(len(tokens) + 1):
         frames = encoded[rows[states == state]]
-        logits.append(transducer.logits(frames[None], prediction))
+        logits.append(transducer.logits(frames[None], [prediction])[0])
         if state < len(tokens):
-            prediction = transducer.advance(prediction, tokens[state])
+            [prediction] = transducer.advance([prediction], [tokens[state]])
     return log_softmax(np.concatenate(logits))

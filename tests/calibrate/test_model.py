@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
@@ -147,10 +147,10 @@ def test_the_numbers_are_those_of_the_stream_in_use(
         advance = staticmethod(transcriber.transducer.advance)
 
         def logits(
-            self, encoded: NDArray[np.float32], prediction: Prediction
+            self, encoded: NDArray[np.float32], predictions: Sequence[Prediction]
         ) -> NDArray[np.float32]:
             seen.append(encoded[0])
-            return logits(encoded, prediction)
+            return logits(encoded, predictions)
 
     transcriber.transducer = Spy()  # type: ignore[assignment]
     for path in recordings:

@@ -59,6 +59,23 @@ def test_a_bad_file_does_not_stop_the_others(tiny_artifact, wav, text, tmp_path,
     assert "Traceback" not in err
 
 
+def test_streams_together_give_the_same_lines(
+    tiny_artifact, wav, tmp_path, speech_like, capsys
+) -> None:
+    short = tmp_path / "short.wav"
+    soundfile.write(short, speech_like[:9000], 16_000, subtype="FLOAT")
+    files = [str(wav), str(short), str(tmp_path / "gone.wav"), str(wav)]
+    outputs = []
+    for streams in ("1", "2"):
+        words = ["transcribe", str(tiny_artifact), *files, "--json", "--streams", streams]
+        assert main(words) == 2
+        out, err = capsys.readouterr()
+        assert "gone.wav" in err
+        outputs.append([json.loads(line) | {"rtfx": None} for line in out.splitlines()])
+    assert outputs[0] == outputs[1]
+    assert [line["file"] for line in outputs[0]] == [str(wav), str(short), str(wav)]
+
+
 def test_references_stand_above_what_was_decoded(
     tiny_artifact, wav, text, tmp_path, capsys
 ) -> None:
@@ -88,6 +105,11 @@ def test_realtime_takes_as_long_as_the_audio(tiny_artifact, tmp_path, speech_lik
         (["{artifact}"], "found no audio file"),
         (["nowhere", "a.wav"], "nowhere: no such artifact"),
         (["{artifact}", "a.wav", "--threads", "0"], "--threads: found 0, accepted: 1 or more"),
+        (["{artifact}", "a.wav", "--streams", "0"], "--streams: found 0, accepted: 1 or more"),
+        (
+            ["{artifact}", "a.wav", "--streams", "2", "--realtime"],
+            "--realtime: found with --streams 2, accepted: one at a time",
+        ),
     ],
 )
 def test_wrong_arguments(tiny_artifact, capsys, arguments, expected) -> None:

@@ -65,6 +65,10 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
+    def axes(self, *axes: int) -> str:
+        """A constant that stays in the graph wherever its weights are stored."""
+        return self.add("Constant", value_ints=list(axes))
+
     def weight(self, *shape: int, scale: float = 1.0) -> str:
         return self.constant((self.random.normal(size=shape) * scale).astype(np.float32))
 
@@ -91,9 +95,9 @@ def write_encoder(path: Path, settings: StreamingSettings) -> None:
     graph = Graph(1)
     frames, window = settings.chunk_encoder_frames, settings.window_frames
     inputs: dict[str, Any] = {
-        "features": (FLOAT, [1, window, settings.mel.n_mels]),
-        "length": (INTEGER, [1]),
-        "cache_length": (INTEGER, [1]),
+        "features": (FLOAT, ["batch", window, settings.mel.n_mels]),
+        "length": (INTEGER, ["batch"]),
+        "cache_length": (INTEGER, ["batch"]),
     }
     mixed = graph.add(
         "MatMul",
@@ -103,42 +107,49 @@ def write_encoder(path: Path, settings: StreamingSettings) -> None:
     for layer in range(LAYERS):
         for kind in ("key", "value", "conv"):
             name = f"{kind}_cache_{layer}"
-            ring = [1, HEADS, LEFT + frames, DIM // HEADS]
-            shape = [1, CONV, DIM] if kind == "conv" else ring
+            ring = ["batch", HEADS, LEFT + frames, DIM // HEADS]
+            shape = ["batch", CONV, DIM] if kind == "conv" else ring
             inputs[name] = (FLOAT, shape)
-            mean = graph.add("ReduceMean", name, keepdims=0)
+            axes = graph.axes(*range(1, len(shape)))
+            mean = graph.add("ReduceMean", name, axes, keepdims=1)
+            if kind != "conv":
+                mean = graph.add("Squeeze", mean, graph.axes(3))
             mixed = graph.add("Add", mixed, graph.add("Mul", mean, graph.weight(DIM)))
     length = graph.add("Cast", "cache_length", to=FLOAT)
+    length = graph.add("Unsqueeze", length, graph.axes(1, 2))
     mixed = graph.add("Add", mixed, graph.add("Mul", length, graph.weight(1, scale=0.1)))
     encoded = graph.add("Tanh", mixed, out="encoded")
-    summary = graph.add("ReduceMean", encoded, keepdims=0)
-    outputs = {"encoded": (FLOAT, [1, frames, DIM]), "encoded_length": (INTEGER, [1])}
+    summary = graph.add("ReduceMean", encoded, graph.axes(1, 2), keepdims=1)
+    outputs = {"encoded": (FLOAT, ["batch", frames, DIM]), "encoded_length": (INTEGER, ["batch"])}
     for name in list(inputs)[3:]:
         half = graph.add("Mul", name, graph.constant(np.float32(0.5)))
-        graph.add("Add", half, summary, out=f"{name}_next")
+        axes = graph.axes(3)
+        added = summary if "conv" in name else graph.add("Unsqueeze", summary, axes)
+        graph.add("Add", half, added, out=f"{name}_next")
         outputs[f"{name}_next"] = inputs[name]
     rows = graph.add("Sub", "length", graph.constant(np.array([9], np.int64)))
     graph.add("Div", rows, graph.constant(np.array([8], np.int64)), out="encoded_length")
     graph.add("Add", "cache_length", "encoded_length", out="cache_length_next")
-    outputs["cache_length_next"] = (INTEGER, [1])
+    outputs["cache_length_next"] = (INTEGER, ["batch"])
     graph.save(path, inputs, outputs)
 
 
 def write_predictor(path: Path) -> None:
     """Prediction = tanh(embedding + mixed hidden state); states move with it."""
     graph = Graph(2)
-    state = (FLOAT, [2, 1, PREDICTOR])
-    embedded = graph.add("Gather", graph.weight(PIECES + 1, PREDICTOR), "token")
+    state = (FLOAT, [2, "batch", PREDICTOR])
+    first = graph.add("Squeeze", "token", graph.axes(1))
+    embedded = graph.add("Gather", graph.weight(PIECES + 1, PREDICTOR), first)
     mixed = graph.add("MatMul", "hidden", graph.weight(PREDICTOR, PREDICTOR))
     spread = graph.add("Tanh", graph.add("Add", graph.add("Add", mixed, embedded), "cell"))
     graph.add("Identity", spread, out="hidden_next")
     graph.add("Mul", spread, graph.weight(1), out="cell_next")
-    axis = graph.constant(np.array([0], np.int64))
-    graph.add("ReduceMean", spread, axis, keepdims=1, out="prediction")
+    mean = graph.add("ReduceMean", spread, graph.axes(0), keepdims=0)
+    graph.add("Unsqueeze", mean, graph.axes(1), out="prediction")
     graph.save(
         path,
-        {"token": (INTEGER, [1, 1]), "hidden": state, "cell": state},
-        {"prediction": (FLOAT, [1, 1, PREDICTOR]), "hidden_next": state, "cell_next": state},
+        {"token": (INTEGER, ["batch", 1]), "hidden": state, "cell": state},
+        {"prediction": (FLOAT, ["batch", 1, PREDICTOR]), "hidden_next": state, "cell_next": state},
     )
 
 
@@ -154,8 +165,11 @@ def write_joint(path: Path) -> None:
     graph.add("Add", logits, graph.constant(bias), out="logits")
     graph.save(
         path,
-        {"encoded": (FLOAT, [1, "frames", DIM]), "prediction": (FLOAT, [1, 1, PREDICTOR])},
-        {"logits": (FLOAT, [1, "frames", PIECES + 1])},
+        {
+            "encoded": (FLOAT, ["batch", "frames", DIM]),
+            "prediction": (FLOAT, ["batch", 1, PREDICTOR]),
+        },
+        {"logits": (FLOAT, ["batch", "frames", PIECES + 1])},
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from quantkit.stream import Chunk, EncoderStep, StreamingSettings, open_session
+from quantkit.stream.encoder import zeros
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,7 @@ def chunks(tiny_artifact: Path) -> list[Chunk]:
 def fed_back_by_hand(session: Any, chunks: list[Chunk]) -> tuple[list[Any], dict[str, Any]]:
     """Plain session.run with every next cache passed as the cache."""
     names = [node.name for node in session.get_outputs()]
-    caches = {
-        node.name: np.zeros(node.shape, np.int64 if "int64" in node.type else np.float32)
-        for node in session.get_inputs()[2:]
-    }
+    caches = {node.name: zeros(node) for node in session.get_inputs()[2:]}
     results = []
     for chunk in chunks:
         feeds = {"features": chunk.features, "length": np.array([chunk.length]), **caches}

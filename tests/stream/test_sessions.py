@@ -65,7 +65,7 @@ def test_every_difference_is_named(artifact: Path) -> None:
     assert "input 'key_cache_2' is missing" in message
     assert "output 'key_cache_2_next' is missing" in message
     assert (
-        "input 'conv_cache_0' is tensor(float) [1, 4, 8], expected tensor(float) [1, 8, 8]"
+        "input 'conv_cache_0' is tensor(float) ['batch', 4, 8], expected tensor(float) [1, 8, 8]"
         in message
     )
 

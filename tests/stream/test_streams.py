@@ -57,8 +57,10 @@ def test_parts_put_together_by_hand_are_a_stream(
     decoder = GreedyDecoder(transcriber.transducer, settings.max_symbols)
     frames = np.concatenate([mel.push(speech_like), mel.flush()])
     encoded = [step.step(chunk) for chunk in windows.push(frames) + windows.flush()]
-    tokens = [token for part in encoded for token in decoder.decode(part)]
-    assert tokens == run(transcriber, speech_like, 1000)[0]
+    hypothesis = decoder.start()
+    for part in encoded:
+        decoder.extend([hypothesis], part, [part.shape[1]])
+    assert hypothesis.tokens == run(transcriber, speech_like, 1000)[0]
     assert sum(part.shape[1] for part in encoded) == 1 + (len(frames) - 1) // 8
 
 
