@@ -3,8 +3,8 @@
 `python -m quantkit.bench.random_model --out FILE.nemo` writes one of Nemotron's size. The weights
 say nothing about speech, but speed, memory and exactness do not ask. They are random in a way that
 hides nothing: every stage passes its signal on, attention is not uniform, no bias is 0, no norm
-weight is 1, and speech gives both tokens and blanks, if more tokens, and in longer bursts, than a
-trained model's.
+weight is 1, and speech gives both tokens and blanks, if many more tokens, and in longer bursts,
+than a trained model's. `--blank-bias` makes them fewer.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def build_model(
     overrides: Mapping[str, Any] | None = None,
     *,
     heavy_tails: bool = False,
+    blank_bias: float = 0.0,
 ) -> EncDecRNNTBPEModel:
     """A model of the shape with random weights, on the CPU, frozen and in evaluation mode.
 
@@ -63,6 +64,7 @@ def build_model(
         heavy_tails: draw matrices from Student's t with TAIL_FREEDOM degrees of freedom instead of
             a uniform distribution, and let channels differ in size, so that weights and activations
             have outliers.
+        blank_bias: added to the logit of the blank.
     """
     config = OmegaConf.create(nemo_config(shape))
     for key, value in (overrides or {}).items():
@@ -81,6 +83,7 @@ def build_model(
         model.eval()
         model.freeze()
         _enliven(model, heavy_tails=heavy_tails)
+        model.joint.joint_net[-1].bias[-1] += blank_bias
     return model
 
 
@@ -225,9 +228,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the .nemo file to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--heavy-tails", action="store_true", help="weights of Student's t")
+    parser.add_argument("--blank-bias", type=float, default=0.0, help="added to the blank's logit")
     parser.add_argument("--size", choices=SHAPES, default="nemotron")
     given = parser.parse_args(arguments)
-    model = build_model(SHAPES[given.size], given.seed, heavy_tails=given.heavy_tails)
+    model = build_model(
+        SHAPES[given.size],
+        given.seed,
+        heavy_tails=given.heavy_tails,
+        blank_bias=given.blank_bias,
+    )
     save_model(model, given.out)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     sys.stdout.write(
