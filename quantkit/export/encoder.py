@@ -259,8 +259,8 @@ class Attention(nn.Module):
 class Convolution(nn.Module):
     """The conformer's convolution module, time-major but for the convolutions themselves."""
 
-    weight: Tensor
-    bias: Tensor | None
+    depthwise_weight: Tensor
+    depthwise_bias: Tensor | None
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -276,15 +276,19 @@ class Convolution(nn.Module):
                 weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
             )
             self.norm = nn.Identity()
-        self.register_buffer("weight", weight.detach())
-        self.register_buffer("bias", None if bias is None else bias.detach())
+        self.register_buffer("depthwise_weight", weight.detach())
+        self.register_buffer("depthwise_bias", None if bias is None else bias.detach())
 
     def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
         steps = x.shape[1]
         x = functional.glu(self.pointwise_conv1(x.transpose(1, 2)).transpose(1, 2), dim=-1)
         frames = torch.cat([cache, x], dim=1)
-        channels_first = frames.transpose(1, 2)
-        x = functional.conv1d(channels_first, self.weight, self.bias, groups=frames.shape[2])
+        x = functional.conv1d(
+            frames.transpose(1, 2),
+            self.depthwise_weight,
+            self.depthwise_bias,
+            groups=frames.shape[2],
+        )
         x = self.activation(self.norm(x.transpose(1, 2)))
         x = self.pointwise_conv2(x.transpose(1, 2)).transpose(1, 2)
         return x, frames[:, steps:]
