@@ -11,6 +11,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from quantkit.fuse.convolutions import real_bias, unusual_attribute
 from quantkit.graph.constants import constant_of
 from quantkit.graph.domains import MICROSOFT
 
@@ -63,11 +64,9 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
         if node is None or tensor is None or len(tensor.shape) != 3 or first is None:
             return result.fail("no constant weight [channels, 1, kernel]", weight)
         channels, one, kernel = tensor.shape.numpy()
-        plain: dict[str, Any] = {"group": channels, "strides": [1], "pads": [0, 0]}
-        for name, needed in {**plain, "dilations": [1]}.items():
-            found = node.attributes[name].value if name in node.attributes else needed
-            if (list(found) if isinstance(needed, list) else found) != needed:
-                return result.fail(f"{name} is {found}", convolved)
+        usual = {"group": channels, "strides": [1], "pads": [0, 0], "dilations": [1]}
+        if unusual := unusual_attribute(node, usual):
+            return result.fail(unusual, convolved)
         shapes = (cache.shape, x.shape, following.shape)
         sizes = [None if shape is None else shape[1] for shape in shapes]
         if one != 1 or sizes != [kernel - 1, int(first.numpy().reshape(())), kernel - 1]:
@@ -83,11 +82,8 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
         bias: ir.Value | None = None,
         **_: Any,
     ) -> Any:
-        # The exporter writes a bias of zeros where the module has none.
-        constant = constant_of(bias)
-        needed = bias if constant is None or constant.numpy().any() else None
         return op.CausalConvWithState(
-            x, weight, needed, cache, channels_last=1, _outputs=2, _domain=MICROSOFT
+            x, weight, real_bias(bias), cache, channels_last=1, _outputs=2, _domain=MICROSOFT
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
+from quantkit.fuse.convolutions import real_bias, unusual_attribute
 from quantkit.graph.constants import constant_of, lazy, read_constant
 
 CHANNELS_LAST = [0, 2, 1]
@@ -36,11 +37,9 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
             return result.fail("weight is no constant of shape [out, in, 1]", weight)
         if tensor.dtype != ir.DataType.FLOAT:
             return result.fail(f"weight is {tensor.dtype.name}", weight)
-        plain: dict[str, Any] = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
-        for name, neutral in plain.items():
-            found = node.attributes[name].value if name in node.attributes else neutral
-            if (list(found) if isinstance(neutral, list) else found) != neutral:
-                return result.fail(f"{name} is {found}", convolved)
+        usual = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
+        if unusual := unusual_attribute(node, usual):
+            return result.fail(unusual, convolved)
         return result
 
     def rewrite(
@@ -54,9 +53,7 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         # The convolution's weight goes with its node, so that its name is free.
         weight.name = f"{name}.convolution"
         product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))
-        # The exporter writes a bias of zeros where the module has none.
-        constant = constant_of(bias)
-        if bias is not None and (constant is None or constant.numpy().any()):
+        if real_bias(bias) is not None:
             product = op.Add(product, bias)
         return op.Transpose(product, perm=CHANNELS_LAST)
 
