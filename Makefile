@@ -45,5 +45,5 @@ clean: ## remove artifacts, the stage store and the tools' caches; the environme
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,hub,dev]'
+	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,cluster,hub,dev]'
 	@touch $@

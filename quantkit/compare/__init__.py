@@ -1,0 +1,1 @@
+"""Several schemes side by side on one suite, with the evidence and the gates."""

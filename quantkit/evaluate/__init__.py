@@ -1,0 +1,1 @@
+"""What systems say about utterances: computed once, kept, in parallel, resumable."""

@@ -1,0 +1,56 @@
+"""What one system said about one utterance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Errors against the text, after normalisation; `words` is the number of words in the text."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+
+    @property
+    def total(self) -> int:
+        """The word edit distance."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How far a system is from PyTorch with the same chunk length, on one utterance.
+
+    Attributes:
+        kl: KL(PyTorch || system) in nats of each decision along PyTorch's greedy path.
+        encoder_errors: largest absolute error of the encoder's output, chunk by chunk.
+        near_tie: the first token that differs falls on a decision PyTorch barely made.
+    """
+
+    kl: list[float]
+    encoder_errors: list[float]
+    near_tie: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one system said about one utterance.
+
+    Attributes:
+        utterance: digest of the utterance.
+        tokens: of the greedy path.
+        frames: the encoder frame of each token, from the start of the utterance.
+        text: what the tokens spell.
+        words: None where the utterance has no text.
+        divergence: None for PyTorch, and for utterances that are not compared so deeply.
+    """
+
+    utterance: str
+    tokens: list[int]
+    frames: list[int]
+    text: str
+    words: WordErrors | None
+    divergence: Divergence | None

@@ -1,0 +1,51 @@
+"""The systems that are evaluated: graphs of ONNX, and the PyTorch model in several modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Mode = Literal["streaming", "chunked", "offline"]
+
+
+@dataclass(frozen=True)
+class NemoSystem:
+    """The checkpoint in PyTorch, by NeMo's own inference.
+
+    Attributes:
+        name: of its row in reports, unique among the systems of one evaluation.
+        checkpoint: the .nemo file.
+        checkpoint_sha256: its digest.
+        mode: streaming with caches, windows decoded on their own, or the whole utterance at once.
+        chunk_ms: length of a chunk or window; None offline.
+        full_context: offline with all of the utterance to the right, not with the model's own
+            right context.
+    """
+
+    name: str
+    checkpoint: Path
+    checkpoint_sha256: str
+    mode: Mode
+    chunk_ms: int | None
+    full_context: bool = False
+
+
+@dataclass(frozen=True)
+class GraphSystem:
+    """A directory of ONNX graphs, streamed by quantkit's runtime.
+
+    Attributes:
+        name: of its row in reports, unique among the systems of one evaluation.
+        model: the directory with graphs, streaming.json and tokens.txt.
+        model_sha256: digest over the graphs, their weights, streaming.json and tokens.txt.
+        reference: PyTorch streaming in chunks of the same length.
+    """
+
+    name: str
+    model: Path
+    model_sha256: str
+    reference: NemoSystem
+
+
+System = NemoSystem | GraphSystem

@@ -1,0 +1,1 @@
+"""Evaluation suites: sets of speech with texts, from manifests, folders and data sets."""
