@@ -66,7 +66,10 @@ def main() -> None:
     write_evaluation_set(cache / "eval/synthetic", spoken_held_out)
     calibration = settings.ROOT / "calibration"
     write_calibration(config, cache / "eval/asterisk", calibration)
-    write_game_calibration(config, game_train, packages, calibration / "game-calibration")
+    seconds = config["calibration"]["game_seconds"]
+    for name, lines in (("parity", game_held_out), ("calibration", game_train)):
+        folder = calibration / f"game-{name}"
+        write_game_set(config["seed"], seconds[name], lines, packages, folder)
     write_joined_manifest(calibration, ["asterisk-calibration", "game-calibration"])
     write_real_set(cache / "eval", calibration / "asterisk-calibration")
 
@@ -133,14 +136,14 @@ def write_calibration(config: dict[str, Any], source: Path, folder: Path) -> Non
         (target / "manifest.jsonl").write_text("".join(lines))
 
 
-def write_game_calibration(
-    config: dict[str, Any], clips: list[Clip], packages: Path, folder: Path
+def write_game_set(
+    seed: int, seconds_wanted: float, clips: list[Clip], packages: Path, folder: Path
 ) -> None:
-    """Copy game lines for calibration, one of each character in turn, with the game's readme.
+    """Copy game lines into the repository, one of each character in turn, with the game's readme.
 
     Lines of cutscenes are left out: nobody knows whose they are.
     """
-    order = random.Random(config["seed"])
+    order = random.Random(seed)
     by_character: dict[str, list[tuple[Clip, float]]] = {}
     for clip in order.sample(clips, len(clips)):
         seconds = soundfile.info(io.BytesIO(clip.content())).duration
@@ -150,7 +153,7 @@ def write_game_calibration(
     heard = 0.0
     turns = zip_longest(*(by_character[name] for name in sorted(by_character)))
     for clip, seconds in filter(None, chain.from_iterable(turns)):
-        if heard >= config["calibration"]["game_seconds"]:
+        if heard >= seconds_wanted:
             break
         chosen.append((clip, seconds))
         heard += seconds
