@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from quantkit.stream.audio import read_audio
 from quantkit.stream.chunks import Chunk
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,12 @@ class Heard:
     log_probabilities: NDArray[np.float64]
 
 
-def spread(recordings: Sequence[Path], count: int | None) -> list[Path]:
-    """So many of the recordings, at even distances; all where there are not more."""
-    total = len(recordings)
+def spread(items: Sequence[T], count: int | None) -> list[T]:
+    """So many of the items, at even distances; all where there are not more."""
+    total = len(items)
     if count is None or count >= total:
-        return list(recordings)
-    return [recordings[index * total // count] for index in range(count)]
+        return list(items)
+    return [items[index * total // count] for index in range(count)]
 
 
 def hear(model: Path, recordings: Sequence[Path], progress: Progress) -> list[Heard]:

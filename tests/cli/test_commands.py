@@ -202,7 +202,7 @@ def test_a_missing_extra_is_exit_code_3() -> None:
 
 def test_a_bug_is_told_without_a_traceback() -> None:
     script = (
-        "import sys, quantkit.terminal, quantkit.cli as cli\n"
+        "import sys, quantkit.cli as cli\n"
         "cli.app.command(lambda: 1 / 0, name='boom')\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )

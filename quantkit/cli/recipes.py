@@ -1,0 +1,176 @@
+"""Commands that take a recipe, or an artifact back to its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from quantkit.cli.app import STORE, app
+from quantkit.core.errors import GateError
+from quantkit.terminal.console import messages, show
+from quantkit.terminal.recipes import (
+    allocation_table,
+    calibration_table,
+    parity_table,
+    plan_line,
+    sensitivity_table,
+    size_line,
+)
+
+
+@app.command
+def build(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    out: Path | None = None,
+    store: Path = STORE,
+    plan: Annotated[bool, Parameter(negative="")] = False,
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Build an artifact from a recipe; stages whose results are in the store are not run again.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as model.chunk_ms=160; may be repeated.
+        out: the artifact directory; default artifacts/NAME of the recipe.
+        store: where results of stages are kept and found again.
+        plan: only print each stage, whether its result is stored and why it would run.
+        force: run every stage again.
+    """
+    from quantkit import pipeline
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+
+    loaded = load_recipe(recipe, set_)
+    target = out or Path("artifacts") / loaded.name
+    shelf = pipeline.Store(store)
+    if plan:
+        with located(recipe, set_):
+            rows = pipeline.plan_build(loaded, target, shelf, force=force)
+        for row in rows:
+            print(plan_line(row))
+        return
+    with located(recipe, set_):
+        built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+    if built.allocation is not None:
+        show(allocation_table(built.allocation))
+    print(f"{built.artifact}: {size_line(built.manifest)}")
+    _judge(built.manifest["parity"], built.gates)
+
+
+@app.command
+def calibrate(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    store: Path = STORE,
+    hessians: Annotated[bool, Parameter(negative="")] = False,
+    out: Path | None = None,
+) -> None:
+    """Measure on a recipe's speech what its weights are multiplied with.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as calibrate.folder=speech; may be repeated.
+        store: where results of stages are kept and found again.
+        hessians: measure all second moments of each input too, also if the scheme needs none.
+        out: also copy the statistics there, for `quantkit quantize --calibration`.
+    """
+    from quantkit import pipeline
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+
+    loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
+    with located(recipe, set_):
+        calibrated = pipeline.calibrate_recipe(
+            loaded, shelf, progress_on(messages()), hessians=hessians
+        )
+    if out is not None:
+        pipeline.copy_statistics(calibrated, out)
+    show(calibration_table(calibrated.report))
+    print(f"statistics in {out or calibrated.directory}")
+
+
+@app.command
+def sensitivity(
+    recipe: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    store: Path = STORE,
+    json: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """Measure what each tensor at each width does to the joint's distributions.
+
+    The algorithm is the recipe's, the speech its calibration speech; a budget is allocated as well.
+
+    Args:
+        recipe: the YAML file.
+        set_: KEY=VALUE put over the recipe, such as sensitivity.utterances=8; may be repeated.
+        store: where results of stages are kept and found again.
+        json: also write the measurements there.
+        plot: also draw them there, an .svg or .png file.
+    """
+    from quantkit import pipeline
+    from quantkit.core.files import write_json
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.recipe import load_recipe, located
+    from quantkit.sensitivity.plot import check_plot, plot_sensitivity
+
+    if plot is not None:
+        check_plot(plot)
+    loaded = load_recipe(recipe, set_)
+    with located(recipe, set_):
+        measured = pipeline.measure_recipe(loaded, pipeline.Store(store), progress_on(messages()))
+    if json is not None:
+        write_json(json, measured.sensitivity)
+    if plot is not None:
+        plot_sensitivity(measured.sensitivity, plot)
+    show(sensitivity_table(measured.sensitivity))
+    if measured.allocation is not None:
+        show(allocation_table(measured.allocation))
+
+
+@app.command
+def verify(
+    artifact: Path,
+    /,
+    *,
+    manifest: Path | None = None,
+    source: Path | None = None,
+    store: Path = STORE,
+    json: Path | None = None,
+) -> None:
+    """Compare an artifact with the PyTorch model it was made from, token by token.
+
+    Args:
+        artifact: the artifact directory.
+        manifest: speech to compare on, as JSON lines; default the recipe's.
+        source: the .nemo file; default what the recipe names.
+        store: where what PyTorch says is kept and found again.
+        json: also write the report there.
+    """
+    from quantkit.core.files import write_json
+    from quantkit.pipeline import Store, verify_artifact
+    from quantkit.pipeline.progress import progress_on
+
+    proof = verify_artifact(artifact, manifest, source, Store(store), progress_on(messages()))
+    if json is not None:
+        write_json(json, proof.parity)
+    _judge(proof.parity, proof.gates)
+
+
+def _judge(parity: Any, gates: Sequence[Any]) -> None:
+    show(parity_table(parity))
+    for gate in gates:
+        print(f"gate {gate}")
+    missed = [str(gate) for gate in gates if not gate.passed]
+    if missed:
+        raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))

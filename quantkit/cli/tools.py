@@ -1,0 +1,104 @@
+"""Commands that take any ONNX file or nothing at all."""
+
+from __future__ import annotations
+
+import json as jsons
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from quantkit.cli.app import app
+from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
+from quantkit.terminal.console import messages, show
+
+
+@app.command
+def quantize(
+    model: Path,
+    /,
+    *,
+    scheme: str,
+    out: Path,
+    bits: int | None = None,
+    block_size: int | None = None,
+    accuracy_level: int | None = None,
+    calibration: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True)] = (),
+) -> None:
+    """Quantize the weights of any ONNX file: MatMul, Gemm, 1x1 convolutions, embedding tables.
+
+    Args:
+        model: the ONNX file.
+        scheme: rtn, kquant, gptq, int8-dynamic, olive or ort-dynamic-int8.
+        out: the file to write; its weights go beside it, into OUT.data.
+        bits: 2, 4 or 8.
+        block_size: weights that share a scale: 16, 32, 64, 128 or 256.
+        accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
+        calibration: .npz files, each with one set of the model's inputs by name; kquant and gptq
+            then weigh errors by what the weights are multiplied with. gptq needs them.
+    """
+    from quantkit.pipeline.file import quantize_file
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.quantize import parse_settings
+
+    given = {
+        "scheme": scheme,
+        "bits": bits,
+        "block_size": block_size,
+        "accuracy_level": accuracy_level,
+        "importance": "activation" if calibration and scheme == "kquant" else None,
+    }
+    settings = parse_settings({key: value for key, value in given.items() if value is not None})
+    report = quantize_file(model, settings, out, progress_on(messages()), calibration)
+    size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
+    print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
+
+
+@app.command
+def bench(
+    *artifact: Path,
+    threads: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    rounds: int = 50,
+    audio: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    json: Path | None = None,
+    profile: Annotated[bool, Parameter(negative="")] = False,
+    chunk_ms: int = 560,
+    streams: str = "",
+) -> None:
+    """Measure speed, memory and size, taking turns between candidates call by call.
+
+    Args:
+        artifact: artifacts, directories or files of other exporters' streaming encoders, and .nemo
+            checkpoints, which NeMo runs in PyTorch.
+        threads: threads to measure with; may be repeated; default all cores that may be used.
+        rounds: timed encoder steps of each candidate.
+        audio: speech for whole recognizers; may be repeated.
+        json: also write the numbers there.
+        profile: also print the time of an encoder step by operator.
+        chunk_ms: length of the chunks that checkpoints take.
+        streams: numbers such as 1,2,4,8: also time artifacts on so many streams at once, each of
+            them all of the audio.
+    """
+    from quantkit.bench import bench as measure
+    from quantkit.bench.streams import bench_streams, parse_counts
+    from quantkit.core.files import write_json
+    from quantkit.pipeline.progress import progress_on
+
+    counts, progress = parse_counts(streams, audio), progress_on(messages())
+    report = measure(artifact, threads, rounds, audio, progress, chunk_ms)
+    if counts:
+        report["streams"] = bench_streams(artifact, threads, counts, audio, progress)
+    if json is not None:
+        write_json(json, report)
+    for table in [*bench_tables(report), *(profile_tables(report) if profile else [])]:
+        show(table)
+    if counts:
+        show(streams_table(report["streams"]))
+
+
+@app.command
+def schema() -> None:
+    """Print the JSON Schema of recipes."""
+    from quantkit.recipe import recipe_schema
+
+    print(jsons.dumps(recipe_schema(), indent=2))

@@ -1,0 +1,81 @@
+"""Speed and memory of one model, measured beside the fp32 graphs and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantkit.bench.machine import machine
+from quantkit.bench.steps import bench
+from quantkit.core.files import sha256_json, write_json
+from quantkit.core.progress import Progress
+from quantkit.pipeline.key import code_digest
+from quantkit.report.model import Bench, Ratio
+
+ROUNDS = 25
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A directory of graphs, or a checkpoint, and its digest."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """What every contestant of a comparison has in common.
+
+    Attributes:
+        fp32: the graphs that others are measured beside, round by round.
+        chunk_ms: length of a chunk.
+        audio: speech for the whole recognizer.
+        threads: of the encoder.
+        kept: directory of earlier measurements.
+    """
+
+    fp32: Contestant
+    chunk_ms: int
+    audio: Contestant
+    threads: int
+    kept: Path
+
+
+def measure(contestant: Contestant, track: Track, progress: Progress) -> Bench:
+    """Time a contestant's steps and its whole recognizer, or find what was measured before.
+
+    A measurement holds for the machine, versions and code that it was made with.
+    """
+    facts = machine()
+    on = f"{facts['processor']}, {facts['cores']} cores"
+    subjects = [track.fp32.sha256, contestant.sha256, track.audio.sha256]
+    conditions = [track.chunk_ms, track.threads, ROUNDS, on, facts["versions"]]
+    path = (
+        track.kept
+        / f"{sha256_json([*subjects, *conditions, code_digest(['bench', 'stream'])])}.json"
+    )
+    if path.exists():
+        return Bench.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    alone = contestant.sha256 == track.fp32.sha256
+    paths = [contestant.path] if alone else [track.fp32.path, contestant.path]
+    found = bench(paths, [track.threads], ROUNDS, [track.audio.path], progress, track.chunk_ms)
+    row, pairs = found["candidates"][-1], found["pairs"]
+    measured = Bench(
+        machine=on,
+        threads=track.threads,
+        step_p50_ms=row["step_ms"]["p50"],
+        step_p95_ms=row["step_ms"]["p95"],
+        rtfx=row["rtfx"],
+        load_s=row["load_s"],
+        rss_bytes=row["rss_bytes"],
+        faster_than_fp32=_ratio(pairs[0]) if pairs else None,
+    )
+    write_json(path, measured.model_dump(mode="json"))
+    return measured
+
+
+def _ratio(pair: dict[str, Any]) -> Ratio:
+    return Ratio(median=pair["ratio_median"], low=pair["ratio_low"], high=pair["ratio_high"])
