@@ -38,22 +38,18 @@ class AudioRows:
         Raises:
             InputError: a row cannot be fetched or read.
         """
-        from datasets.exceptions import DatasetsError
-
-        number = count
         try:
-            for number, row in enumerate(self.table.skip(count), start=count):
-                yield row
+            yield from self.table.skip(count)
         except ImportError as error:
             raise InputError(
                 f"{self.name}: {error} Data sets that hold their audio in parquet files need no "
                 "such package: on the hub see the revision refs/convert/parquet; for audio files "
                 "in a folder name that with the key folder, not with dataset"
             ) from error
-        except (DatasetsError, OSError, ValueError, *http_errors()) as error:
+        except fetch_errors() as error:
             raise InputError(
-                f"{self.name}: row {number} or the next one cannot be read ({error}); where that "
-                "is a matter of the connection, run it again to go on from there"
+                f"{self.name}: its rows cannot be read any further ({error}); where that is a "
+                "matter of the connection, run it again to go on from there"
             ) from error
 
 
@@ -71,7 +67,6 @@ def open_rows(source: DatasetSource, *, revision: str | None, streaming: bool = 
     """
     try:
         from datasets import Audio, load_dataset
-        from datasets.exceptions import DatasetsError
     except ModuleNotFoundError:
         raise MissingExtraError("datasets", "eval") from None
     try:
@@ -82,7 +77,7 @@ def open_rows(source: DatasetSource, *, revision: str | None, streaming: bool = 
             revision=revision,
             streaming=streaming,
         )
-    except (DatasetsError, OSError, ValueError, *http_errors()) as error:
+    except fetch_errors() as error:
         raise InputError(f"cannot open {source.name}: {error}") from error
     features = table.features or {}
     typed = [name for name, kind in features.items() if isinstance(kind, Audio)]
@@ -111,8 +106,10 @@ def audio_bytes(audio: Mapping[str, Any]) -> bytes:
         return bytes(file.read())
 
 
-def http_errors() -> tuple[type[Exception], ...]:
-    """What the hub's client raises when there is no connection, whichever library it uses."""
-    from huggingface_hub import errors
+def fetch_errors() -> tuple[type[Exception], ...]:
+    """What `datasets` and the hub's client raise over data sets and connections."""
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HfHubHTTPError
 
-    return (errors.HfHubHTTPError, *errors.HfHubHTTPError.__bases__)
+    # The base is that of the HTTP library, which changes with the client's version.
+    return (DatasetsError, OSError, ValueError, *HfHubHTTPError.__bases__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -57,14 +57,24 @@ def dataset_digest(settings: DatasetSettings) -> str:
     """
     if not settings.local:
         return sha256_json(settings.revision)
-    folder = Path(settings.name)
+    try:
+        return folder_digest(Path(settings.name))
+    except InputError as error:
+        raise SettingError(f"{_KEY}.name", str(error)) from error
+
+
+def folder_digest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> str:
+    """SHA-256 over the names and the bytes of a folder's files, wherever it lies.
+
+    Raises:
+        InputError: there is no such folder.
+    """
     if not folder.is_dir():
-        raise SettingError(
-            f"{_KEY}.name",
-            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}",
+        raise InputError(
+            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}"
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in files})
+    return sha256_json({str(path.relative_to(folder)): sha256(path) for path in files})
 
 
 def _recordings(settings: DatasetSettings, skipped: int) -> Iterator[bytes]:

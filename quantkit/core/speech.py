@@ -48,10 +48,7 @@ def read_manifest(path: Path, *, present: bool = True) -> list[Utterance]:
         if not line.strip():
             continue
         try:
-            utterance = _utterance(json.loads(line), path.parent)
-            if present and not utterance.audio.is_file():
-                raise ValueError(f"the recording {utterance.audio} does not exist")
-            found.append(utterance)
+            found.append(_utterance(json.loads(line), path.parent, present=present))
         except ValueError as error:
             wrong.append(f"{path}:{number}: {error}")
     if wrong:
@@ -68,15 +65,17 @@ def manifest_digest(path: Path) -> str:
     )
 
 
-def _utterance(value: Any, folder: Path) -> Utterance:
+def _utterance(value: Any, folder: Path, *, present: bool) -> Utterance:
     if not isinstance(value, dict) or not isinstance(value.get("audio"), str):
         raise ValueError('accepted: an object with "audio", for example {"audio": "a.flac"}')
     for key in ("text", "speaker", *_LANGUAGE_KEYS):
         if not isinstance(value.get(key), str | None):
             raise ValueError(f'"{key}" is {value[key]!r}, accepted: a text')
+    audio = folder / value["audio"]
+    if present and not audio.is_file():
+        raise ValueError(f"the recording {audio} does not exist")
     duration = value.get("duration_s")
     if duration is not None and not isinstance(duration, int | float):
         raise ValueError(f'"duration_s" is {duration!r}, accepted: seconds')
     language = next((value[key] for key in _LANGUAGE_KEYS if value.get(key)), None)
-    audio = folder / value["audio"]
     return Utterance(audio, value.get("text"), value.get("speaker"), duration, language)

@@ -39,9 +39,7 @@ class Document:
         return f"{self.name}:1:1"
 
 
-def read_document(
-    path: Path, overrides: Iterable[str] = (), what: str = "the recipe"
-) -> Document:
+def read_document(path: Path, overrides: Iterable[str] = (), what: str = "the recipe") -> Document:
     """Read a YAML mapping and apply `KEY=VALUE` overrides to it.
 
     Keys of overrides are dotted, list items are numbers (`quantize.rules.0.bits=8`), values are

@@ -22,7 +22,9 @@ class DatasetSettings(DatasetSource):
     language: str | None = Field(
         None, min_length=1, description="the column with a language code; absent: the usual names"
     )
-    streaming: bool = Field(True, description="fetch row by row; false: the whole data set first")
+    streaming: bool = Field(
+        default=True, description="fetch row by row; false: the whole data set first"
+    )
 
 
 class SetSettings(Strict):
@@ -54,7 +56,8 @@ class ModeSettings(Strict):
         None, description="of a chunk or window; not offline"
     )
     full_context: bool = Field(
-        False, description="offline with everything to the right, not the model's own context"
+        default=False,
+        description="offline with everything to the right, not the model's own context",
     )
 
     @model_validator(mode="after")
