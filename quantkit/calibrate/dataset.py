@@ -5,21 +5,18 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import soundfile
 
+from quantkit.calibrate.audio_rows import audio_bytes, open_rows
 from quantkit.calibrate.settings import DatasetSettings
-from quantkit.core.errors import MissingExtraError, SettingError
+from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_file, sha256_json, write_bytes, write_text
 from quantkit.core.progress import Progress
 from quantkit.stream.audio import duration_s
-
-if TYPE_CHECKING:
-    from datasets import IterableDataset
 
 _KEY = "calibrate.dataset"
 
@@ -60,68 +57,34 @@ def dataset_digest(settings: DatasetSettings) -> str:
     """
     if not settings.local:
         return sha256_json(settings.revision)
-    folder = Path(settings.name)
+    try:
+        return folder_digest(Path(settings.name))
+    except InputError as error:
+        raise SettingError(f"{_KEY}.name", str(error)) from error
+
+
+def folder_digest(folder: Path, sha256: Callable[[Path], str] = sha256_file) -> str:
+    """SHA-256 over the names and the bytes of a folder's files, wherever it lies.
+
+    Raises:
+        InputError: there is no such folder.
+    """
     if not folder.is_dir():
-        raise SettingError(
-            f"{_KEY}.name",
-            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}",
+        raise InputError(
+            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}"
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return sha256_json({str(path.relative_to(folder)): sha256_file(path) for path in files})
+    return sha256_json({str(path.relative_to(folder)): sha256(path) for path in files})
 
 
 def _recordings(settings: DatasetSettings, skipped: int) -> Iterator[bytes]:
     """Contents of the audio files after the first `skipped` ones."""
-    rows, column = _open(settings)
     try:
-        for row in islice(rows.skip(skipped), settings.utterances - skipped):
-            yield _content(row[column])
-    except ImportError as error:
-        raise SettingError(
-            _KEY,
-            f"{settings.name}: {error} Data sets that hold their audio in parquet files need no "
-            "such package: on the hub see the revision refs/convert/parquet; for audio files in a "
-            "folder use calibrate.folder",
-        ) from error
-
-
-def _open(settings: DatasetSettings) -> tuple[IterableDataset, str]:
-    """The data set, not decoded, and the name of its audio column."""
-    try:
-        from datasets import Audio, load_dataset
-        from datasets.exceptions import DatasetsError
-    except ModuleNotFoundError:
-        raise MissingExtraError("datasets", "eval") from None
-    try:
-        rows = load_dataset(
-            settings.name,
-            settings.config,
-            split=settings.split,
-            revision=settings.revision,
-            streaming=True,
-        )
-    except (DatasetsError, OSError, ValueError) as error:
-        raise SettingError(_KEY, f"cannot open {settings.name}: {error}") from error
-    typed = [name for name, kind in (rows.features or {}).items() if isinstance(kind, Audio)]
-    columns = rows.column_names or []
-    found = typed or [name for name in columns if name == "audio"]
-    if len(found) != 1:
-        raise SettingError(
-            _KEY,
-            f"{settings.name}: found {len(found)} columns of audio among "
-            f"{', '.join(columns) or 'unnamed ones'}, accepted: one, typed as audio or named so",
-        )
-    # As stored: decoding by `datasets` would need one more library.
-    return rows.cast_column(found[0], Audio(decode=False)), found[0]
-
-
-def _content(audio: dict[str, Any]) -> bytes:
-    if audio["bytes"] is not None:
-        return bytes(audio["bytes"])
-    import fsspec
-
-    with fsspec.open(audio["path"], "rb") as file:
-        return bytes(file.read())
+        rows = open_rows(settings, revision=settings.revision)
+        for row in islice(rows.after(skipped), settings.utterances - skipped):
+            yield audio_bytes(row[rows.audio])
+    except InputError as error:
+        raise SettingError(_KEY, str(error)) from error
 
 
 def _keep(content: bytes, folder: Path, number: int, name: str) -> Path:

@@ -31,10 +31,10 @@ def find_recordings(settings: CalibrateSettings, fetched: Path | None = None) ->
     Raises:
         SettingError: the source is missing, empty or wrong.
     """
-    if settings.folder is not None:
-        return _below(Path(settings.folder))
-    manifest = fetched / "manifest.jsonl" if fetched else Path(settings.manifest or "")
     try:
+        if settings.folder is not None:
+            return recordings_below(Path(settings.folder))
+        manifest = fetched / "manifest.jsonl" if fetched else Path(settings.manifest or "")
         return [utterance.audio for utterance in read_manifest(manifest)]
     except InputError as error:
         raise SettingError(settings.key, str(error)) from error
@@ -45,17 +45,20 @@ def recordings_digest(recordings: Sequence[Path]) -> str:
     return sha256_json([sha256_file(path) for path in recordings])
 
 
-def _below(folder: Path) -> list[Path]:
+def recordings_below(folder: Path) -> list[Path]:
+    """Audio files in a folder and all below it, by their paths.
+
+    Raises:
+        InputError: there is no such folder, or no recording in it.
+    """
     if not folder.is_dir():
-        raise SettingError(
-            "calibrate.folder",
-            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}",
+        raise InputError(
+            f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}"
         )
     found = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES]
     if not found:
-        raise SettingError(
-            "calibrate.folder",
+        raise InputError(
             f"found no recording in {folder} or below it, accepted: "
-            f"{', '.join(sorted(AUDIO_SUFFIXES))}",
+            f"{', '.join(sorted(AUDIO_SUFFIXES))}"
         )
     return sorted((path for path in found if path.is_file()), key=lambda path: path.as_posix())

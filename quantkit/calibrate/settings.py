@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class DatasetSettings(BaseModel):
-    """The first recordings of a data set that the `datasets` library opens."""
+class DatasetSource(BaseModel):
+    """A split of a data set that the `datasets` library opens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -17,11 +18,10 @@ class DatasetSettings(BaseModel):
         description="ORGANISATION/NAME on the hub, or a folder as ./FOLDER or /FOLDER",
     )
     config: str | None = None
-    split: str = Field("train", min_length=1)
+    split: str = Field(min_length=1)
     revision: str | None = Field(
         None, min_length=1, description="the commit that pins a data set of the hub"
     )
-    utterances: Annotated[int, Field(gt=0)] = 256
 
     @property
     def local(self) -> bool:
@@ -42,6 +42,13 @@ class DatasetSettings(BaseModel):
                 f"folder as ./{self.name}"
             )
         return self
+
+
+class DatasetSettings(DatasetSource):
+    """The first recordings of a data set."""
+
+    split: str = Field("train", min_length=1)
+    utterances: Annotated[int, Field(gt=0)] = 256
 
 
 class CalibrateSettings(BaseModel):
@@ -68,10 +75,18 @@ class CalibrateSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = self.given()
-        if len(given) != 1:
-            raise ValueError(
-                f"found {' and '.join(given) or 'no source'}, accepted: exactly one of "
-                f"{', '.join(type(self).model_fields)}"
-            )
+        refuse_all_but_one(self.given(), list(type(self).model_fields))
         return self
+
+
+def refuse_all_but_one(given: Sequence[str], accepted: Sequence[str]) -> None:
+    """Refuse speech with no source, or with several.
+
+    Raises:
+        ValueError: with what was found and what is accepted.
+    """
+    if len(given) != 1:
+        raise ValueError(
+            f"found {' and '.join(given) or 'no source'}, accepted: exactly one of "
+            f"{', '.join(accepted)}"
+        )

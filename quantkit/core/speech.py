@@ -10,6 +10,9 @@ from typing import Any
 from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_file, sha256_json
 
+#: What manifests call the language code of a line.
+_LANGUAGE_KEYS = ("language", "lang")
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -19,10 +22,15 @@ class Utterance:
     text: str | None = None
     speaker: str | None = None
     duration_s: float | None = None
+    language: str | None = None
 
 
-def read_manifest(path: Path) -> list[Utterance]:
+def read_manifest(path: Path, *, present: bool = True) -> list[Utterance]:
     """The utterances of a manifest, in its order; audio paths are relative to the manifest.
+
+    Args:
+        path: of the manifest.
+        present: whether every recording has to be there; if not, the caller deals with it.
 
     Raises:
         InputError: the manifest or a recording is missing, or a line is wrong; all of them named.
@@ -40,7 +48,7 @@ def read_manifest(path: Path) -> list[Utterance]:
         if not line.strip():
             continue
         try:
-            found.append(_utterance(json.loads(line), path.parent))
+            found.append(_utterance(json.loads(line), path.parent, present=present))
         except ValueError as error:
             wrong.append(f"{path}:{number}: {error}")
     if wrong:
@@ -57,16 +65,17 @@ def manifest_digest(path: Path) -> str:
     )
 
 
-def _utterance(value: Any, folder: Path) -> Utterance:
+def _utterance(value: Any, folder: Path, *, present: bool) -> Utterance:
     if not isinstance(value, dict) or not isinstance(value.get("audio"), str):
         raise ValueError('accepted: an object with "audio", for example {"audio": "a.flac"}')
-    for key in ("text", "speaker"):
+    for key in ("text", "speaker", *_LANGUAGE_KEYS):
         if not isinstance(value.get(key), str | None):
             raise ValueError(f'"{key}" is {value[key]!r}, accepted: a text')
     audio = folder / value["audio"]
-    if not audio.is_file():
+    if present and not audio.is_file():
         raise ValueError(f"the recording {audio} does not exist")
     duration = value.get("duration_s")
     if duration is not None and not isinstance(duration, int | float):
         raise ValueError(f'"duration_s" is {duration!r}, accepted: seconds')
-    return Utterance(audio, value.get("text"), value.get("speaker"), duration)
+    language = next((value[key] for key in _LANGUAGE_KEYS if value.get(key)), None)
+    return Utterance(audio, value.get("text"), value.get("speaker"), duration, language)

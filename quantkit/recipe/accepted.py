@@ -28,7 +28,7 @@ def schema_at(root: Schema, data: Any, path: KeyPath) -> Schema:
         if isinstance(part, int):
             node, data = node.get("items", {}), _child(data, part)
         else:
-            node, data = node.get("properties", {}).get(part, {}), _child(data, part)
+            node, data = _value_of(node, part), _child(data, part)
         node = _resolve(root, node, data)
     return node
 
@@ -47,6 +47,8 @@ def words(schema: Schema) -> str:
         return repr(schema["const"])
     if "enum" in schema:
         return _either(schema["enum"])
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        return "a mapping of names"
     if schema.get("type") == "object" or "properties" in schema:
         return f"a mapping with the keys {', '.join(keys_of(schema))}"
     noun = _NOUNS.get(schema.get("type", ""), "")
@@ -64,6 +66,14 @@ def words(schema: Schema) -> str:
     ]
     told = f" ({schema['description']})" if noun and "description" in schema else ""
     return ", ".join([noun, *limits]) + told if noun else ""
+
+
+def _value_of(schema: Schema, key: str) -> Schema:
+    """The schema of a mapping's value: that of the key, or that of all keys."""
+    others = schema.get("additionalProperties")
+    rest: Schema = others if isinstance(others, Mapping) else {}
+    value: Schema = schema.get("properties", {}).get(key, rest)
+    return value
 
 
 def _resolve(root: Schema, node: Schema, data: Any) -> Schema:

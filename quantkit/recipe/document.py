@@ -21,11 +21,15 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data (dicts, lists, scalars) and, for each key path, where it was written."""
+    """Plain data (dicts, lists, scalars) and, for each key path, where it was written.
+
+    `what` names the whole in messages.
+    """
 
     name: str
     data: dict[str, Any]
     places: Mapping[KeyPath, str]
+    what: str = "the recipe"
 
     def place(self, path: KeyPath) -> str:
         """`file:line:column` or the `--set` of a path, or of the nearest one above it."""
@@ -35,7 +39,7 @@ class Document:
         return f"{self.name}:1:1"
 
 
-def read_document(path: Path, overrides: Iterable[str] = ()) -> Document:
+def read_document(path: Path, overrides: Iterable[str] = (), what: str = "the recipe") -> Document:
     """Read a YAML mapping and apply `KEY=VALUE` overrides to it.
 
     Keys of overrides are dotted, list items are numbers (`quantize.rules.0.bits=8`), values are
@@ -48,14 +52,14 @@ def read_document(path: Path, overrides: Iterable[str] = ()) -> Document:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot read the recipe: {reason}") from error
+        raise InputError(f"{path}: cannot read {what}: {reason}") from error
     data = _parse(text, str(path), "safe")
     if not isinstance(data, dict):
         raise InputError(f"{path}:1:1: found {describe(data)}, accepted: a mapping of keys")
     places = dict(_places(_parse(text, str(path), "rt"), str(path)))
     for override in overrides:
         _apply(data, places, override)
-    return Document(str(path), data, places)
+    return Document(str(path), data, places, what)
 
 
 def describe(value: Any) -> str:
@@ -93,8 +97,10 @@ def _places(node: Any, name: str, path: KeyPath = ()) -> Iterable[tuple[KeyPath,
         return
     items = node.items() if isinstance(node, CommentedMap) else enumerate(node)
     for key, value in items:
-        line, column = node.lc.data[key][:2]
-        yield (*path, key), f"{name}:{line + 1}:{column + 1}"
+        # A key that was merged in (`<<: *anchor`) stands elsewhere: the mapping's place is told.
+        if key in (node.lc.data or {}):
+            line, column = node.lc.data[key][:2]
+            yield (*path, key), f"{name}:{line + 1}:{column + 1}"
         yield from _places(value, name, (*path, key))
 
 

@@ -36,7 +36,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     document = read_document(path, overrides)
     recipe = validated(TypeAdapter(Recipe), document)
-    _fail(f"{document.place(at)}: {dotted(at)}: {what}" for at, what in _combinations(recipe))
+    refuse(document, _combinations(recipe))
     return recipe
 
 
@@ -76,6 +76,15 @@ def validated(adapter: TypeAdapter[T], document: Document) -> T:
         raise
 
 
+def refuse(document: Document, problems: Iterable[tuple[KeyPath, str]]) -> None:
+    """Tell what the schema cannot: key paths of a document, and what is wrong with each.
+
+    Raises:
+        InputError: one line for each problem, if there is one.
+    """
+    _fail(f"{document.place(at)}: {dotted(at)}: {what}" for at, what in problems)
+
+
 def _fail(problems: Iterable[str]) -> None:
     lines = list(dict.fromkeys(problems))
     if lines:
@@ -84,7 +93,7 @@ def _fail(problems: Iterable[str]) -> None:
 
 def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) -> str:
     path, value = _locate(document.data, problem)
-    where = f"{document.place(path)}: {dotted(path) or 'the recipe'}"
+    where = f"{document.place(path)}: {dotted(path) or document.what}"
     kind = problem["type"]
     if kind == "extra_forbidden":
         keys = keys_of(schema_at(schema, document.data, path[:-1]))

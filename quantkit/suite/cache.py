@@ -1,0 +1,124 @@
+"""Decoded speech, each recording once: what every system hears."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from quantkit.core.errors import InputError
+from quantkit.core.files import write_bytes
+from quantkit.stream.audio import read_blocks
+from quantkit.suite.journal import Journal
+
+#: Of one sample in 24 bits, as a number of its smallest steps.
+_FULL_SCALE = np.float32(1 << 23)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A decoded recording.
+
+    Attributes:
+        audio: FLAC with one channel at the cache's rate.
+        samples: SHA-256 of its samples as little-endian float32.
+        duration_s: of it.
+    """
+
+    audio: Path
+    samples: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why there is no speech."""
+
+    reason: str
+
+
+class SpeechCache:
+    """Recordings as FLAC, under names that pin where they came from.
+
+    Samples have 24 bits: all of a 16-bit recording's survive, and FLAC stores the eight zeros of
+    those for nothing. Other recordings are rounded, and clipped at full scale; what is read back is
+    what every system gets, so they agree on it.
+    """
+
+    def __init__(self, root: Path, sample_rate: int) -> None:
+        """Go on with what `root` holds at this rate."""
+        self.root = root / str(sample_rate)
+        self.sample_rate = sample_rate
+        self._journal = Journal(self.root / "speech.jsonl")
+        self._known = {entry["pin"]: entry for entry in self._journal.entries}
+
+    def find(self, pin: str) -> Speech | Unusable | None:
+        """What is kept under a name; None if that is nothing."""
+        entry = self._known.get(pin)
+        if entry is None:
+            return None
+        if "reason" in entry:
+            return Unusable(entry["reason"])
+        audio = self._audio(pin)
+        return Speech(audio, entry["samples"], entry["duration_s"]) if audio.is_file() else None
+
+    def decode(self, pin: str, recording: Path) -> Speech | Unusable:
+        """Keep an audio file of any format, or why it cannot be used; found, it is not read."""
+        found = self.find(pin)
+        if found is not None:
+            return found
+        try:
+            return self.keep(pin, read_blocks(recording, self.sample_rate))
+        except InputError as error:
+            return self.refuse(pin, str(error).removeprefix(f"{recording}: "))
+
+    def decode_content(self, pin: str, content: bytes) -> Speech | Unusable:
+        """The same with the content of an audio file."""
+        arrived = self.root / "arrived"
+        arrived.parent.mkdir(parents=True, exist_ok=True)
+        arrived.write_bytes(content)
+        try:
+            return self.decode(pin, arrived)
+        finally:
+            arrived.unlink()
+
+    def keep(self, pin: str, blocks: Iterable[NDArray[np.float32]]) -> Speech:
+        """Keep samples, float32 [n] in blocks, at the cache's rate.
+
+        Raises:
+            InputError: there are none.
+        """
+        content, digest, count = io.BytesIO(), hashlib.sha256(), 0
+        with soundfile.SoundFile(
+            content, "w", self.sample_rate, channels=1, subtype="PCM_24", format="FLAC"
+        ) as file:
+            for block in blocks:
+                steps = np.rint(block * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
+                # soundfile takes the upper 24 bits of 32.
+                file.write(steps.astype(np.int32) << 8)
+                digest.update((steps / _FULL_SCALE).astype("<f4").tobytes())
+                count += len(steps)
+        if count == 0:
+            raise InputError(f"has no samples at {self.sample_rate} Hz")
+        write_bytes(self._audio(pin), content.getvalue())
+        speech = Speech(self._audio(pin), digest.hexdigest(), count / self.sample_rate)
+        self._note(pin, samples=speech.samples, duration_s=speech.duration_s)
+        return speech
+
+    def refuse(self, pin: str, reason: str) -> Unusable:
+        """Keep why there is no speech."""
+        self._note(pin, reason=reason)
+        return Unusable(reason)
+
+    def _note(self, pin: str, **facts: str | float) -> None:
+        self._known[pin] = {"pin": pin, **facts}
+        self._journal.append(self._known[pin])
+
+    def _audio(self, pin: str) -> Path:
+        return self.root / pin[:2] / f"{pin}.flac"

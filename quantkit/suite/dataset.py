@@ -1,0 +1,197 @@
+"""Sets out of the `datasets` library: rows are fetched once, in order, and listed on the way."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from quantkit.calibrate.audio_rows import AudioRows, audio_bytes, fetch_errors, open_rows
+from quantkit.calibrate.dataset import folder_digest
+from quantkit.core.errors import InputError, MissingExtraError, SettingError
+from quantkit.core.files import sha256_json
+from quantkit.suite.cache import Speech, SpeechCache, Unusable
+from quantkit.suite.digests import FileDigests
+from quantkit.suite.journal import Journal
+from quantkit.suite.settings import DatasetSettings
+from quantkit.suite.source import Row, Source
+
+#: What data sets call their column of language codes.
+_LANGUAGE_COLUMNS = ("language", "lang", "locale", "lang_id", "language_code", "lang_code")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+#: The last entry of a listing that has all rows.
+_END = {"end": True}
+
+
+def open_dataset(
+    settings: DatasetSettings, limit: int | None, cache: SpeechCache, digests: FileDigests
+) -> Source:
+    """The rows of a data set; those of an earlier run are neither fetched nor decoded again.
+
+    Raises:
+        SettingError: there is no such folder, or the hub does not tell the commit of the revision;
+            from the rows also what is wrong with the data set or its columns.
+        MissingExtraError: `datasets` is not installed.
+    """
+    revision = None if settings.local else _commit(settings.name, settings.revision or "")
+    origin = (
+        ["folder", _folder_digest(settings, digests)]
+        if revision is None
+        else ["hub", settings.name, revision]
+    )
+    rows = _DatasetRows(settings, revision, [*origin, settings.config, settings.split], cache)
+    name = ", ".join(filter(None, (settings.config, settings.split)))
+    return Source(f"{settings.name} ({name})", revision, limit or 0, rows.first(limit))
+
+
+class _DatasetRows:
+    """One split: row n is entry n of its listing, and its speech is kept under its number."""
+
+    def __init__(
+        self,
+        settings: DatasetSettings,
+        revision: str | None,
+        split: list[str | None],
+        cache: SpeechCache,
+    ) -> None:
+        self._settings, self._revision = settings, revision
+        self._split, self._cache = split, cache
+        columns = [settings.text, settings.id, settings.language]
+        listing = sha256_json([*split, *columns])
+        self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl")
+
+    def first(self, limit: int | None) -> Iterator[Row]:
+        """The first `limit` rows, from the listing as far as that goes."""
+        kept = list(self._kept(limit))
+        yield from kept
+        following = self._listing.entries[len(kept) :]
+        if following == [_END] or len(kept) == limit:
+            return
+        if following:
+            self._listing.cut(len(kept))
+        yield from self._fetched(len(kept), limit)
+
+    def _kept(self, limit: int | None) -> Iterator[Row]:
+        """The listed rows, up to one whose speech somebody removed from the cache."""
+        for number, entry in enumerate(self._listing.entries[:limit]):
+            speech = None if entry == _END else self._cache.find(self._pin(number))
+            if speech is None:
+                return
+            yield Row(entry["id"], entry["text"], entry["language"], speech)
+
+    def _fetched(self, first: int, limit: int | None) -> Iterator[Row]:
+        try:
+            rows = open_rows(
+                self._settings, revision=self._revision, streaming=self._settings.streaming
+            )
+        except InputError as error:
+            raise SettingError("dataset", str(error)) from error
+        language = self._language_column(rows)
+        number = first
+        for number, values in enumerate(rows.after(first), start=first + 1):
+            row = self._row(rows, values, language, number - 1)
+            self._listing.append({"id": row.id, "text": row.text, "language": row.language})
+            yield row
+            if number == limit:
+                return
+        if number == 0:
+            raise SettingError(
+                "dataset.split",
+                f"found no row in split {self._settings.split!r} of {self._settings.name}, "
+                "accepted: a split with at least one",
+            )
+        self._listing.append(_END)
+
+    def _row(
+        self, rows: AudioRows, values: Mapping[str, Any], language: str | None, number: int
+    ) -> Row:
+        text = values[self._settings.text]
+        if not isinstance(text, str | None):
+            raise SettingError(
+                "dataset.text",
+                f"column {self._settings.text!r} of {self._settings.name} holds {text!r} in row "
+                f"{number}, accepted: texts",
+            )
+        name = values[self._settings.id] if self._settings.id else None
+        speech = self._speech(values[rows.audio], number)
+        code = None if language is None else _code(rows, language, values[language])
+        return Row(str(number if name is None else name), text, code, speech)
+
+    def _speech(self, audio: Mapping[str, Any] | None, number: int) -> Speech | Unusable:
+        pin = self._pin(number)
+        found = self._cache.find(pin)
+        if found is not None:
+            return found
+        if audio is None or audio["bytes"] is audio["path"] is None:
+            return self._cache.refuse(pin, "it has no recording")
+        try:
+            content = audio_bytes(audio)
+        except FileNotFoundError:
+            return self._cache.refuse(pin, "the recording is missing")
+        except fetch_errors() as error:
+            raise SettingError(
+                "dataset",
+                f"the recording of row {number} of {self._settings.name} cannot be fetched "
+                f"({error}); run it again to go on from there",
+            ) from error
+        return self._cache.decode_content(pin, content)
+
+    def _pin(self, number: int) -> str:
+        return sha256_json([*self._split, number])
+
+    def _language_column(self, rows: AudioRows) -> str | None:
+        """The column with language codes, after all named columns were seen to be there."""
+        named = {key: getattr(self._settings, key) for key in ("text", "id", "language")}
+        for key, column in named.items():
+            if column is not None and column not in rows.columns:
+                near = difflib.get_close_matches(column, rows.columns, n=1)
+                hint = f". Did you mean {near[0]!r}?" if near else ""
+                raise SettingError(
+                    f"dataset.{key}",
+                    f"found {column!r}, accepted for {self._settings.name}: one of its columns "
+                    f"{', '.join(rows.columns)}{hint}",
+                )
+        usual = [column for column in _LANGUAGE_COLUMNS if column in rows.columns]
+        return named["language"] or next(iter(usual), None)
+
+
+def _code(rows: AudioRows, column: str, value: Any) -> str | None:
+    """A language code, also where the column holds the numbers of classes."""
+    from datasets import ClassLabel
+
+    kind = (rows.table.features or {}).get(column)
+    if isinstance(kind, ClassLabel) and value is not None:
+        # Splits without labels have -1.
+        return str(kind.names[value]) if value >= 0 else None
+    return None if value is None else str(value)
+
+
+def _folder_digest(settings: DatasetSettings, digests: FileDigests) -> str:
+    try:
+        return folder_digest(Path(settings.name), digests.of)
+    except (InputError, OSError) as error:
+        raise SettingError("dataset.name", str(error)) from error
+
+
+def _commit(name: str, revision: str) -> str:
+    """The commit that a branch or tag of the hub is at."""
+    if _COMMIT.fullmatch(revision):
+        return revision
+    try:
+        from huggingface_hub import HfApi
+    except ModuleNotFoundError:
+        raise MissingExtraError("huggingface_hub", "eval") from None
+    try:
+        commit = HfApi().dataset_info(name, revision=revision).sha
+    except fetch_errors() as error:
+        raise SettingError(
+            "dataset.revision",
+            f"the hub does not tell the commit of {revision!r} of {name} "
+            f"({' '.join(str(error).split())}). Given the commit itself, it is not asked, and "
+            "speech that is kept from an earlier run needs no network",
+        ) from error
+    if commit is None:
+        raise SettingError("dataset.revision", f"the hub has no commit for {revision!r} of {name}")
+    return commit
