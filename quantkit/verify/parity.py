@@ -10,8 +10,8 @@ import kaldialign
 import numpy as np
 from numpy.typing import NDArray
 
+from quantkit.verify.bootstrap import rate_interval
 from quantkit.verify.divergence import NEAR_TIE, kl_divergence, margins
-from quantkit.verify.intervals import rate_interval
 
 Array = NDArray[np.float32]
 Path = list[tuple[int, int]]

@@ -1,0 +1,155 @@
+"""Regressions against the last accepted report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from quantkit.compare.gates import make_gate
+from quantkit.core.errors import InputError
+from quantkit.recipe.document import dotted
+from quantkit.report.model import Bench, Gate, Report, Scheme
+
+#: Below this mean divergence, in nats, there is only float rounding, other on another machine.
+KL_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How much worse than in the baseline a number may be.
+
+    Attributes:
+        wer: rise of the average word error rate, absolute.
+        token_error_rate: rise, absolute.
+        kl_mean: rise, relative.
+        bytes: growth, relative.
+        step: loss of speed in proportion to the fp32 graphs, relative.
+    """
+
+    wer: float = 0.002
+    token_error_rate: float = 0.01
+    kl_mean: float = 0.1
+    bytes: float = 0.01
+    step: float = 0.15
+
+
+def load_report(path: Path) -> Report:
+    """Read the report.json of an earlier comparison.
+
+    Raises:
+        InputError: no such file, no JSON, or no report of this version; where, and what was found.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Report.model_validate(content, strict=True)
+    except OSError as error:
+        problem = f"{path}: cannot read the baseline: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = f"{path}: this is not UTF-8 text"
+    except json.JSONDecodeError as error:
+        problem = f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}"
+    except ValidationError as error:
+        # A report of another version has many problems, of which the version is the cause.
+        problems = error.errors(include_url=False)
+        first = next((one for one in problems if one["loc"] == ("schema",)), problems[0])
+        where = dotted(first["loc"]) or "the report"
+        problem = f"{path}: {where}: {first['msg']}, found {first['input']!r:.80}"
+    raise InputError(
+        f"{problem}; accepted: the report.json that `quantkit compare` of this version wrote"
+    )
+
+
+def regressions(report: Report, baseline: Report, tolerances: Tolerances) -> list[Gate]:
+    """A gate for each number of the baseline's schemes that must not become worse.
+
+    A scheme that is missing now fails `baseline: present`; one that is new has nothing to be held
+    against. Speed is only compared on the same machine with as many threads.
+
+    Raises:
+        InputError: the baseline is of other speech or other statistics, so nothing compares.
+    """
+    _check_comparable(report, baseline)
+    now = {scheme.name: scheme for scheme in report.schemes}
+    gates = []
+    for before in baseline.schemes:
+        if before.name in now:
+            gates += list(_scheme(now[before.name], before, tolerances))
+        else:
+            gates.append(
+                make_gate("baseline: present", before.name, 0, 1, "schemes", at_least=True)
+            )
+    return gates
+
+
+def _scheme(now: Scheme, before: Scheme, tolerances: Tolerances) -> Iterator[Gate]:
+    def most(name: str, value: float, limit: float) -> Gate:
+        key = f"schemes[{now.name}].{name}"
+        return make_gate(f"baseline: {name}", now.name, value, limit, key)
+
+    yield most("macro.wer", now.macro.wer, before.macro.wer + tolerances.wer)
+    if now.parity is not None and before.parity is not None:
+        rate, rate_before = now.parity.token_error_rate, before.parity.token_error_rate
+        if rate is not None and rate_before is not None:
+            limit = rate_before + tolerances.token_error_rate
+            yield most("parity.token_error_rate", rate, limit)
+        kl, kl_before = now.parity.kl, before.parity.kl
+        if kl is not None and kl_before is not None:
+            limit = max(kl_before.mean * (1 + tolerances.kl_mean), KL_ROUNDING)
+            yield most("parity.kl.mean", kl.mean, limit)
+    if now.total_bytes is not None and before.total_bytes is not None:
+        yield most("total_bytes", now.total_bytes, before.total_bytes * (1 + tolerances.bytes))
+    if now.bench is not None and before.bench is not None:
+        yield from _step(now.name, now.bench, before.bench, tolerances)
+
+
+def _step(scheme: str, now: Bench, before: Bench, tolerances: Tolerances) -> Iterator[Gate]:
+    if (now.machine, now.threads) != (before.machine, before.threads):
+        return
+    if now.faster_than_fp32 is not None and before.faster_than_fp32 is not None:
+        yield make_gate(
+            "baseline: bench.faster_than_fp32.median",
+            scheme,
+            now.faster_than_fp32.median,
+            before.faster_than_fp32.median * (1 - tolerances.step),
+            f"schemes[{scheme}].bench.faster_than_fp32.median",
+            at_least=True,
+        )
+
+
+def _check_comparable(report: Report, baseline: Report) -> None:
+    sets, sets_before = report.suite.sets, baseline.suite.sets
+    missing = [f"set {name!r} is missing now" for name in sets_before if name not in sets]
+    new = [f"set {name!r} is not in the baseline" for name in sets if name not in sets_before]
+    other = [
+        f"set {name!r} has other utterances ({sets_before[name].utterances} before, "
+        f"{found.utterances} now)"
+        for name, found in sets.items()
+        if name in sets_before and found.digest != sets_before[name].digest
+    ]
+    settings = [
+        f"{what} was {before!r} and is {now!r}"
+        for what, before, now in [
+            ("the normalizer", baseline.suite.normalizer, report.suite.normalizer),
+            *(
+                (f"statistics.{name}", before, getattr(report.statistics, name))
+                for name, before in baseline.statistics
+            ),
+            ("the number of utterances compared deeply", _deep(baseline), _deep(report)),
+        ]
+        if before != now
+    ]
+    problems = [*missing, *new, *other, *settings]
+    if problems:
+        raise InputError(
+            f"the baseline does not compare: {'; '.join(problems)}. Evaluate the suite of the "
+            "baseline, or accept this run's report.json as the new baseline"
+        )
+
+
+def _deep(report: Report) -> int:
+    """Utterances compared deeply: those of every scheme are the same."""
+    return max((one.parity.deep_utterances for one in report.schemes if one.parity), default=0)

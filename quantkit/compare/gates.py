@@ -1,0 +1,94 @@
+"""Gates: every claim on a scheme, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantkit.compare.claims import Claim
+from quantkit.compare.measures import Measures
+from quantkit.core.errors import InputError
+from quantkit.report.model import Gate, Scheme
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gates that could be judged, and a message for each claim that could not."""
+
+    gates: list[Gate]
+    problems: list[str]
+
+
+def judge(measures: Mapping[str, Measures], claims: Mapping[str, Sequence[Claim]]) -> Verdict:
+    """Judge every claim; both arguments are by the name of the row."""
+    gates, problems = [], []
+    for scheme, asked in claims.items():
+        for claim in asked:
+            try:
+                value = claim.value(measures[scheme])
+            except InputError as error:
+                # One gate that cannot be judged takes no report away.
+                problems.append(str(error))
+                continue
+            gates.append(
+                make_gate(
+                    claim.name,
+                    scheme,
+                    value,
+                    claim.limit,
+                    f"schemes[{scheme}].{claim.evidence}",
+                    at_least=claim.at_least,
+                    confidence=claim.confidence,
+                )
+            )
+    return Verdict(gates, list(dict.fromkeys(problems)))
+
+
+def chain_gates(schemes: Sequence[Scheme]) -> list[Gate]:
+    """That the fp32 graphs say what PyTorch says: no token error by export and fusion."""
+    return [
+        make_gate(
+            "export + fusion token errors",
+            scheme.name,
+            sum(link.token_errors for link in scheme.chain),
+            0,
+            f"schemes[{scheme.name}].chain",
+        )
+        for scheme in schemes
+        if scheme.role == "fp32"
+    ]
+
+
+def make_gate(
+    name: str,
+    scheme: str,
+    value: float,
+    limit: float,
+    evidence: str,
+    *,
+    at_least: bool = False,
+    confidence: float | None = None,
+) -> Gate:
+    """A gate with its outcome: passed on the limit, or on its good side."""
+    margin = value - limit if at_least else limit - value
+    return Gate(
+        name=name,
+        scheme=scheme,
+        passed=margin >= 0,
+        value=value,
+        limit=limit,
+        at_least=at_least,
+        margin=margin,
+        confidence=confidence,
+        evidence=evidence,
+    )
+
+
+def describe(gate: Gate) -> str:
+    """One line: the measured value, what is accepted, by how much it was missed, the evidence."""
+    side = "at least" if gate.at_least else "at most"
+    missed = "" if gate.passed else f", missed by {-gate.margin:.3g}"
+    return (
+        f"gate {gate.name} of {gate.scheme}: measured {gate.value:.6g}, "
+        f"accepted {side} {gate.limit:.6g}{missed}; evidence: {gate.evidence}"
+    )

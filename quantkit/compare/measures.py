@@ -1,0 +1,69 @@
+"""What gates are judged by: estimates of a row against PyTorch in chunks of the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantkit.compare.evaluated import Evaluated
+from quantkit.compare.rates import WordRates
+from quantkit.compare.rows import Row
+from quantkit.compare.tokens import Pair, TokenErrors, TokenRates, token_rates
+from quantkit.evaluate.record import Divergence
+from quantkit.report.model import Statistics
+from quantkit.verify.bootstrap import Estimate, rates
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of one row of graphs.
+
+    Attributes:
+        wer_difference: word error rates minus PyTorch's.
+        tokens: of all sets together.
+        kl_mean: of the utterances compared deeply; None where no decision was.
+    """
+
+    wer_difference: WordRates
+    tokens: TokenRates
+    kl_mean: Estimate | None
+
+
+def measure(
+    rows: Sequence[Row],
+    evaluated: Evaluated,
+    words: Mapping[str, WordRates],
+    errors: Mapping[Pair, TokenErrors],
+    statistics: Statistics,
+) -> dict[str, Measures]:
+    """The measures of every row with a chain, by the row's name."""
+    pairs = {
+        row.system.name: (row.chain[0], row.system.name) for row in rows if row.role != "pytorch"
+    }
+    tokens = token_rates(errors, list(pairs.values()), statistics)
+    return {
+        name: Measures(
+            words[name] - words[pair[0]], tokens[pair], _kl_mean(evaluated, name, statistics)
+        )
+        for name, pair in pairs.items()
+    }
+
+
+def divergences(evaluated: Evaluated, system: str) -> list[Divergence]:
+    """Of the utterances compared deeply."""
+    records = evaluated.records[system]
+    return [record.divergence for record in records if record.divergence is not None]
+
+
+def _kl_mean(evaluated: Evaluated, system: str, statistics: Statistics) -> Estimate | None:
+    kl = [one.kl for one in divergences(evaluated, system)]
+    if not any(kl):
+        return None
+    [estimate] = rates(
+        [sum(one) for one in kl],
+        [len(one) for one in kl],
+        resamples=statistics.resamples,
+        seed=statistics.seed,
+        name="distributions",
+    )
+    return estimate
