@@ -36,6 +36,7 @@ class NemoModel:
         self._frame_s = self.chunk_s / sizes.steps
         self._streamer = NemoStreamer(self._model, sizes.left, sizes.right)
         encoder = self._model.encoder
+        encoder.set_default_att_context_size([sizes.left, sizes.right])
         self._caches = encoder.get_initial_cache_state(batch_size=1)
         streaming = encoder.streaming_cfg
         # The later of the two sizes: a stream's first chunk is shorter.

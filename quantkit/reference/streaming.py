@@ -33,13 +33,14 @@ class ReferenceUtterance:
 class NemoStreamer:
     """Streams utterances through a restored model at one context size.
 
-    The model's attention context is set on construction; nothing else of it is changed.
+    Every run sets the model's attention context, and nothing else of it, so that others may use the
+    model in another context in between.
     """
 
     def __init__(self, model: EncDecRNNTBPEModel, left: int, right: int) -> None:
         self.model = model
         self.counts_from_start = isinstance(model.decoding.decoding, GreedyBatchedRNNTInfer)
-        model.encoder.set_default_att_context_size([left, right])
+        self._context = [left, right]
 
     @torch.inference_mode()
     def run(self, samples: Array) -> ReferenceUtterance:
@@ -49,6 +50,7 @@ class NemoStreamer:
         are those of `conformer_stream_step`, taken apart to see the encoder's output.
         """
         encoder = self.model.encoder
+        encoder.set_default_att_context_size(self._context)
         buffer = CacheAwareStreamingAudioBuffer(self.model)
         features, _, _ = buffer.append_audio(samples, stream_id=-1)
         channel, time, length = encoder.get_initial_cache_state(batch_size=1)
