@@ -54,7 +54,7 @@ def _utterance(
     artifact: Transcriber, utterance: Utterance, row: dict[str, Any], arrays: dict[str, Any]
 ) -> UtteranceParity:
     found = candidate.run(artifact, read_audio(utterance.audio, artifact.settings.sample_rate))
-    reference = Reference.of(row["tokens"], row["token_frames"], arrays)
+    reference = Reference(row["tokens"], row["token_frames"], **arrays)
     try:
         parity = compare_utterance(artifact, found, reference)
     except ValueError as error:

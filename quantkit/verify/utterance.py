@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +30,6 @@ class Reference:
     encoded: NDArray[np.float32]
     chunks: NDArray[np.int64]
     log_probabilities: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, tokens: list[int], token_frames: list[int], arrays: Mapping[str, Any]) -> Reference:
-        """From the arrays of the same names."""
-        names = ("encoded", "chunks", "log_probabilities")
-        return cls(tokens, token_frames, *(arrays[name] for name in names))
 
 
 def compare_utterance(
