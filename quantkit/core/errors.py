@@ -22,6 +22,10 @@ class SettingError(InputError):
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"{key}: {message}")
         self.key = key
+        self._message = message
+
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, str]]:
+        return type(self), (self.key, self._message)
 
 
 class GateError(QuantkitError):
@@ -40,3 +44,7 @@ class MissingExtraError(QuantkitError, ImportError):
             f"{package!r} is not installed. It comes with the {extra!r} extra: "
             f"pip install 'quantkit[{extra}]'"
         )
+        self._missing = (package, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), self._missing

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quantkit.verify.words import WordErrors
 
-@dataclass(frozen=True)
-class WordErrors:
-    """Errors against the text, after normalisation; `words` is the number of words in the text."""
-
-    substitutions: int
-    deletions: int
-    insertions: int
-    words: int
-
-    @property
-    def total(self) -> int:
-        """The word edit distance."""
-        return self.substitutions + self.deletions + self.insertions
+__all__ = ["Divergence", "Record", "WordErrors"]
 
 
 @dataclass(frozen=True)

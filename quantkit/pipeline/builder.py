@@ -18,11 +18,12 @@ from quantkit.bundle.manifest import MANIFEST, load_manifest
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, leftovers, sha256_json
 from quantkit.core.speech import read_manifest
+from quantkit.core.versions import code_digest
 from quantkit.pipeline.chain import chain, model_stage
 from quantkit.pipeline.checkpoint import Checkpoint, find_checkpoint
 from quantkit.pipeline.engine import Row, Stage, keys, plan, run
 from quantkit.pipeline.gates import GateResult, evaluate
-from quantkit.pipeline.key import StageKey, code_digest, differences
+from quantkit.pipeline.key import StageKey, differences
 from quantkit.pipeline.progress import StageProgress
 from quantkit.pipeline.speech import check_speech
 from quantkit.pipeline.store import Entry, Store

@@ -10,9 +10,9 @@ from pathlib import Path
 from quantkit.calibrate import CalibrateSettings
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.speech import manifest_digest
+from quantkit.core.versions import code_digest, library_versions
 from quantkit.pipeline.checkpoint import Checkpoint
 from quantkit.pipeline.engine import Stage, Workspace
-from quantkit.pipeline.key import code_digest, library_versions
 from quantkit.pipeline.speech import heard, speech_inputs, speech_stages
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.options import SchemeSettings

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import quantkit
-from quantkit.core.errors import MissingExtraError
-from quantkit.core.files import sha256_file, sha256_json
+from quantkit.core.files import sha256_json
 
 #: What stands for a value that one of two keys does not have.
 ABSENT = "absent"
@@ -49,28 +45,6 @@ def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
         for name in sorted(before.keys() | after.keys())
         if before.get(name, ABSENT) != after.get(name, ABSENT)
     ]
-
-
-def library_versions(packages: Iterable[str], extra: str = "build") -> dict[str, str]:
-    """Installed versions of distributions of an extra.
-
-    Raises:
-        MissingExtraError: one of them is not installed.
-    """
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise MissingExtraError(package, extra) from None
-    return versions
-
-
-def code_digest(rooms: Iterable[str]) -> str:
-    """Digest of the sources of rooms of quantkit, so that a changed stage never looks cached."""
-    root = Path(quantkit.__file__).parent
-    files = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
-    return sha256_json({str(path.relative_to(root)): sha256_file(path) for path in files})[:12]
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:

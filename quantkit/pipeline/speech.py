@@ -16,8 +16,8 @@ from quantkit.calibrate import (
 )
 from quantkit.core.errors import SettingError
 from quantkit.core.speech import read_manifest
+from quantkit.core.versions import code_digest, library_versions
 from quantkit.pipeline.engine import Stage, Workspace
-from quantkit.pipeline.key import code_digest, library_versions
 from quantkit.recipe import Recipe
 
 _STAGE = "speech"

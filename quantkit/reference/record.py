@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.core.speech import read_manifest
 from quantkit.export.architecture import check_streamable, geometry
 from quantkit.export.checkpoint import load_checkpoint
-from quantkit.reference.streaming import NemoStreamer
+from quantkit.reference.streaming import NemoStreamer, ReferenceUtterance
 from quantkit.stream.audio import read_audio
 
 
@@ -37,14 +39,7 @@ def record_reference(
     work = progress.track(enumerate(utterances), len(utterances), "reference")
     for index, utterance in work:
         found = streamer.run(read_audio(utterance.audio, rate))
-        empty = np.zeros((0, model.joint.encoder_hidden), dtype=np.float32)
-        encoded = np.concatenate([empty, *found.chunks])
-        np.savez(
-            out / f"{index:05}.npz",
-            encoded=encoded,
-            chunks=np.array([len(chunk) for chunk in found.chunks], dtype=np.int64),
-            log_probabilities=streamer.log_probabilities(encoded, found.tokens, found.token_frames),
-        )
+        np.savez(out / f"{index:05}.npz", **arrays(streamer, found))
         rows.append(
             {
                 "audio": utterance.audio.name,
@@ -54,3 +49,14 @@ def record_reference(
             }
         )
     write_json(out / "reference.json", rows)
+
+
+def arrays(streamer: NemoStreamer, found: ReferenceUtterance) -> dict[str, NDArray[Any]]:
+    """What graphs are compared with: `encoded`, `chunks` and `log_probabilities` as above."""
+    empty = np.zeros((0, streamer.model.joint.encoder_hidden), dtype=np.float32)
+    encoded = np.concatenate([empty, *found.chunks])
+    return {
+        "encoded": encoded,
+        "chunks": np.array([len(chunk) for chunk in found.chunks], dtype=np.int64),
+        "log_probabilities": streamer.log_probabilities(encoded, found.tokens, found.token_frames),
+    }

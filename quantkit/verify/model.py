@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from quantkit.core.speech import Utterance, read_manifest
 from quantkit.stream.audio import read_audio
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
-from quantkit.verify.parity import ParitySummary, UtteranceParity, compare
+from quantkit.verify.parity import ParitySummary, UtteranceParity
+from quantkit.verify.utterance import Reference, compare_utterance
 from quantkit.verify.words import word_errors
 
 
@@ -52,24 +54,13 @@ def _utterance(
     artifact: Transcriber, utterance: Utterance, row: dict[str, Any], arrays: dict[str, Any]
 ) -> UtteranceParity:
     found = candidate.run(artifact, read_audio(utterance.audio, artifact.settings.sample_rate))
-    frames = np.concatenate([arrays["encoded"][:0], *found.chunks])
-    reference_chunks = np.split(arrays["encoded"], np.cumsum(arrays["chunks"])[:-1])
-    words = None
-    if utterance.text is not None:
-        text = artifact.vocabulary.text(token.id for token in found.tokens)
-        expected_errors, total = word_errors(utterance.text, row["text"])
-        words = (expected_errors, word_errors(utterance.text, text)[0], total)
+    reference = Reference(row["tokens"], row["token_frames"], **arrays)
     try:
-        return compare(
-            list(zip(row["tokens"], row["token_frames"], strict=True)),
-            [(token.id, token.frame) for token in found.tokens],
-            reference_chunks,
-            found.chunks,
-            arrays["log_probabilities"],
-            candidate.log_probabilities(
-                artifact.transducer, frames, row["tokens"], row["token_frames"]
-            ),
-            words,
-        )
+        parity = compare_utterance(artifact, found, reference)
     except ValueError as error:
         raise InputError(f"{utterance.audio}: {error}; the graphs are of another model") from error
+    if utterance.text is None:
+        return parity
+    text = artifact.vocabulary.text(token.id for token in found.tokens)
+    expected, own = word_errors(utterance.text, row["text"]), word_errors(utterance.text, text)
+    return replace(parity, words=(expected.total, own.total, own.words))

@@ -41,7 +41,6 @@ def compare(
     candidate_chunks: Sequence[Array],
     reference_log_probabilities: NDArray[np.floating],
     candidate_log_probabilities: NDArray[np.floating],
-    words: tuple[int, int, int] | None = None,
 ) -> UtteranceParity:
     """Compare an utterance's greedy paths, encodings and teacher-forced distributions.
 
@@ -65,7 +64,6 @@ def compare(
         near_tie=_starts_at_tie(reference_path, candidate_path, reference_log_probabilities),
         encoder_errors=errors,
         kl=kl_divergence(reference_log_probabilities, candidate_log_probabilities),
-        words=words,
     )
 
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import kaldialign
 from whisper_normalizer.english import EnglishTextNormalizer
 
 
-def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Word edit distance and number of reference words, after normalisation."""
-    expected, found = words(reference), words(hypothesis)
-    return int(kaldialign.edit_distance(expected, found)["total"]), len(expected)
+@dataclass(frozen=True)
+class WordErrors:
+    """Errors against the text, after normalisation; `words` is the number of words in the text."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+
+    @property
+    def total(self) -> int:
+        """The word edit distance."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+def word_errors(reference: str, hypothesis: str) -> WordErrors:
+    """The fewest word errors that make the hypothesis of the reference, after normalisation."""
+    expected = words(reference)
+    found = kaldialign.edit_distance(expected, words(hypothesis))
+    return WordErrors(found["sub"], found["del"], found["ins"], len(expected))
 
 
 def words(text: str) -> list[str]:

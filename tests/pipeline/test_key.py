@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from quantkit.core.errors import MissingExtraError
-from quantkit.pipeline.key import StageKey, code_digest, differences, library_versions
+from quantkit.pipeline.key import StageKey, differences
 
 KEY = StageKey("quantize", "1", {"bits": 4, "rules": []}, {"fuse": "a" * 64}, {"numpy": "2.0"})
 
@@ -40,12 +39,3 @@ def test_differences_of_inputs_are_short_and_name_what_appears() -> None:
         "input fuse aaaaaaaa -> bbbbbbbb",
         "settings.scheme absent -> x",
     ]
-
-
-def test_a_missing_library_names_its_extra() -> None:
-    with pytest.raises(MissingExtraError, match=r"quantkit\[build\]"):
-        library_versions(["numpy", "no-such-distribution"])
-
-
-def test_code_of_different_rooms_differs() -> None:
-    assert code_digest(["recipe"]) == code_digest(["recipe"]) != code_digest(["pipeline"])

@@ -9,7 +9,7 @@ import pytest
 
 from quantkit.verify.divergence import log_softmax
 from quantkit.verify.parity import ParitySummary, UtteranceParity, compare
-from quantkit.verify.words import word_errors
+from quantkit.verify.words import WordErrors, word_errors
 
 
 def parity(
@@ -91,5 +91,8 @@ def test_nothing_measured_is_null_not_zero() -> None:
 
 
 def test_words_are_scored_normalised() -> None:
-    assert word_errors("Hello, World!", "hello world") == (0, 2)
-    assert word_errors("the big cat", "the pig cat too") == (2, 3)
+    assert word_errors("Hello, World!", "hello world") == WordErrors(0, 0, 0, words=2)
+    found = word_errors("the big cat", "the pig cat too")
+    assert found == WordErrors(substitutions=1, deletions=0, insertions=1, words=3)
+    assert found.total == 2
+    assert word_errors("one moment", "") == WordErrors(0, 2, 0, words=2)

@@ -1,0 +1,129 @@
+"""Every system on every utterance: what is kept is read, what is missing is evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from quantkit.core.progress import Progress
+from quantkit.evaluate.record import Record
+from quantkit.evaluate.results import Results
+from quantkit.evaluate.shards import Shard, cut
+from quantkit.evaluate.system import GraphSystem, NemoSystem, System
+from quantkit.evaluate.workers import Workers, finish
+from quantkit.suite.utterances import SuiteUtterance
+
+Work = Mapping[Results, tuple[System, list[SuiteUtterance]]]
+"""What each system has to be evaluated on, by where its results are."""
+
+#: A process that runs PyTorch takes many seconds to start. This much audio makes up for it.
+NEMO_WORKER_S = 240.0
+
+
+def evaluate(
+    systems: Sequence[System],
+    utterances: Sequence[SuiteUtterance],
+    results: Path,
+    workers: Workers,
+    progress: Progress,
+) -> dict[str, list[Record]]:
+    """The records of every system, in the order of the utterances, by the system's name.
+
+    PyTorch comes first, because graphs are compared with it. A shard's records are kept as soon as
+    it is evaluated, so that a killed run goes on from there.
+
+    Args:
+        systems: with names of their own. The PyTorch streaming that graphs are compared with is
+            evaluated as far as that needs it, whether it is among them or not.
+        utterances: their audio is read only where something is missing.
+        results: directory of the kept results; suites, recipes and processes may share it.
+        workers: who evaluates.
+        progress: draws it, shard by shard.
+
+    Raises:
+        InputError: a model, a recording or a kept result is damaged, or workers cannot be used or
+            are killed again and again.
+        MissingExtraError: a library is not installed.
+    """
+    heard = _distinct(utterances)
+    graphs = {Results.of(one, results): one for one in systems if isinstance(one, GraphSystem)}
+    kept = _complete(_nemo_work(systems, heard, results), results, workers, progress, "PyTorch")
+    work = {at: (graph, heard) for at, graph in graphs.items()}
+    kept |= _complete(work, results, workers, progress, "graphs")
+    found = {system.name: kept[Results.of(system, results)] for system in systems}
+    return {name: [_shown(of[one.digest], one) for one in utterances] for name, of in found.items()}
+
+
+def _distinct(utterances: Sequence[SuiteUtterance]) -> list[SuiteUtterance]:
+    """Each utterance once, deep if it is so anywhere."""
+    distinct: dict[str, SuiteUtterance] = {}
+    for heard in utterances:
+        if heard.digest not in distinct or (heard.deep and not distinct[heard.digest].deep):
+            distinct[heard.digest] = heard
+    return list(distinct.values())
+
+
+def _nemo_work(systems: Sequence[System], heard: list[SuiteUtterance], root: Path) -> Work:
+    """PyTorch on all utterances, deep for graphs; if only graphs need it, on the deep ones."""
+    references = {
+        Results.of(system.reference, root): system.reference
+        for system in systems
+        if isinstance(system, GraphSystem)
+    }
+    deep = [one for one in heard if one.deep]
+    shallow = [replace(one, deep=False) for one in heard]
+    work: dict[Results, tuple[System, list[SuiteUtterance]]] = {
+        at: (system, deep) for at, system in references.items()
+    }
+    for system in systems:
+        if isinstance(system, NemoSystem):
+            at = Results.of(system, root)
+            work[at] = (system, heard if at in references else shallow)
+    return work
+
+
+def _complete(
+    work: Work, root: Path, workers: Workers, progress: Progress, what: str
+) -> dict[Results, dict[str, Record]]:
+    """Evaluate what is missing; all kept records of each system by utterance."""
+    kept = {at: at.records() for at in work}
+    todo = [
+        shard
+        for at, (system, heard) in work.items()
+        for shard in _missing(at, system, heard, kept[at])
+    ]
+    if not todo:
+        return kept
+    for at, (system, _) in work.items():
+        at.describe(system)
+    if isinstance(todo[0].system, NemoSystem):
+        worth = math.ceil(sum(shard.duration_s for shard in todo) / NEMO_WORKER_S)
+        workers = replace(workers, jobs=min(workers.jobs, worth))
+    for _ in progress.track(finish(todo, root, workers), len(todo), what):
+        pass
+    return {at: at.records() for at in work}
+
+
+def _missing(
+    at: Results, system: System, heard: Sequence[SuiteUtterance], kept: dict[str, Record]
+) -> list[Shard]:
+    """The shards that hold what a system has not been evaluated on yet, the longest first."""
+
+    def is_missing(one: SuiteUtterance) -> bool:
+        record = kept.get(one.digest)
+        if record is None or not one.deep:
+            return record is None
+        if isinstance(system, GraphSystem):
+            return record.divergence is None
+        return not at.arrays(one.digest).is_file()
+
+    pieces = [tuple(filter(is_missing, piece)) for piece in cut(heard)]
+    shards = [Shard(system, at.directory.name, piece) for piece in pieces if piece]
+    return sorted(shards, key=lambda shard: -shard.duration_s)
+
+
+def _shown(record: Record, heard: SuiteUtterance) -> Record:
+    """Whether a record has a divergence must not depend on what was evaluated before."""
+    return record if heard.deep else replace(record, divergence=None)

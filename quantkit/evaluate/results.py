@@ -1,0 +1,114 @@
+"""The kept results of one system.
+
+Layout, in a directory for all results:
+
+    DIGEST/key.json               what DIGEST is the digest of
+    DIGEST/parts/SHARD.jsonl      the records of a shard, one a line
+    DIGEST/arrays/UTTERANCE.npz   what PyTorch computed for an utterance that is compared deeply
+
+A file is complete or absent and never changes its meaning, so that any number of processes may
+write at the same time: those that do the same work write the same file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from quantkit.core.arrays import read_npz
+from quantkit.core.errors import InputError
+from quantkit.core.files import canonical_json, write_bytes, write_json, write_text
+from quantkit.evaluate.keys import system_digest, system_key
+from quantkit.evaluate.record import Record
+from quantkit.evaluate.system import System
+from quantkit.verify.utterance import Reference
+
+_KEY = "key.json"
+_RECORD = TypeAdapter(Record)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The directory of one system's results."""
+
+    directory: Path
+
+    @classmethod
+    def of(cls, system: System, root: Path) -> Results:
+        """Where, below the directory of all results, those of a system are."""
+        return cls(root / system_digest(system))
+
+    def describe(self, system: System) -> None:
+        """Write down what the directory's name is the digest of, for people."""
+        if not self.is_described():
+            write_json(self.directory / _KEY, system_key(system))
+
+    def is_described(self) -> bool:
+        """Whether somebody did so, and it can be seen from here."""
+        return (self.directory / _KEY).is_file()
+
+    def part(self, shard: str) -> Path:
+        """The file with the records of a shard."""
+        return self.directory / "parts" / f"{shard}.jsonl"
+
+    def write_part(self, shard: str, records: Sequence[Record]) -> None:
+        """Keep the records of a shard."""
+        lines = [canonical_json(asdict(record)) for record in records]
+        write_text(self.part(shard), "".join(f"{line}\n" for line in lines))
+
+    def records(self) -> dict[str, Record]:
+        """All kept records by the digest of their utterance, deep ones first.
+
+        Raises:
+            InputError: a part is damaged.
+        """
+        found: dict[str, Record] = {}
+        for path in sorted(self.part("*").parent.glob("*.jsonl")):
+            for record in _read(path):
+                if record.divergence is not None or record.utterance not in found:
+                    found[record.utterance] = record
+        return found
+
+    def arrays(self, utterance: str) -> Path:
+        """The file with PyTorch's arrays for an utterance, given its digest."""
+        return self.directory / "arrays" / f"{utterance}.npz"
+
+    def write_reference(self, utterance: str, reference: Reference) -> None:
+        """Keep PyTorch's arrays for an utterance."""
+        content = io.BytesIO()
+        np.savez(content, **{one.name: getattr(reference, one.name) for one in fields(reference)})
+        write_bytes(self.arrays(utterance), content.getvalue())
+
+    def reference(self, utterance: str) -> Reference:
+        """PyTorch's arrays for an utterance.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        try:
+            arrays = read_npz(self.arrays(utterance))
+        except InputError as error:
+            raise InputError(f"{error}; delete the file and run the command again") from error
+        return Reference(
+            arrays["tokens"].tolist(),
+            arrays["token_frames"].tolist(),
+            *(arrays[name] for name in ("encoded", "chunks", "log_probabilities")),
+        )
+
+
+def _read(path: Path) -> list[Record]:
+    records = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            records.append(_RECORD.validate_json(line))
+        except ValidationError as error:
+            raise InputError(
+                f"{path}:{number}: this is not a kept record ({error.errors()[0]['msg']}); delete "
+                "the file and run the command again, which evaluates its utterances anew"
+            ) from error
+    return records

@@ -1,0 +1,65 @@
+"""Evaluate graphs of ONNX on utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from quantkit.core.errors import InputError
+from quantkit.evaluate.record import Divergence, Record
+from quantkit.evaluate.results import Results
+from quantkit.evaluate.system import GraphSystem
+from quantkit.stream.audio import read_audio
+from quantkit.stream.transcriber import Transcriber
+from quantkit.suite.utterances import SuiteUtterance
+from quantkit.verify import candidate
+from quantkit.verify.candidate import CandidateUtterance
+from quantkit.verify.utterance import Reference, compare_utterance
+from quantkit.verify.words import word_errors
+
+
+def open_graphs(system: GraphSystem, root: Path) -> Callable[[SuiteUtterance], Record]:
+    """Load graphs, to be run in one thread; what PyTorch said of deep utterances is in `root`.
+
+    Raises:
+        InputError: a file of the model is missing or damaged.
+    """
+    artifact = Transcriber.load(system.model, threads=1)
+    references = Results.of(system.reference, root)
+
+    def run(heard: SuiteUtterance) -> Record:
+        found = candidate.run(artifact, read_audio(heard.audio, artifact.settings.sample_rate))
+        text = artifact.vocabulary.text(token.id for token in found.tokens)
+        divergence = None
+        if heard.deep:
+            divergence = _divergence(system, artifact, found, references.reference(heard.digest))
+        return Record(
+            utterance=heard.digest,
+            tokens=[token.id for token in found.tokens],
+            frames=[token.frame for token in found.tokens],
+            text=text,
+            words=word_errors(heard.text, text) if heard.text else None,
+            divergence=divergence,
+        )
+
+    return run
+
+
+def _divergence(
+    system: GraphSystem, artifact: Transcriber, found: CandidateUtterance, reference: Reference
+) -> Divergence:
+    try:
+        parity = compare_utterance(artifact, found, reference)
+    except ValueError as error:
+        raise InputError(
+            f"{system.model}: {error}; accepted: graphs of {system.reference.checkpoint} for "
+            f"chunks of {system.reference.chunk_ms} ms"
+        ) from error
+    if not np.isfinite([*parity.kl, *parity.encoder_errors]).all():
+        raise InputError(
+            f"{system.model}: the graphs compute values that are no finite numbers; build them "
+            "again with another scheme"
+        )
+    return Divergence(parity.kl.tolist(), parity.encoder_errors, parity.near_tie)
