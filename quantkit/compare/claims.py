@@ -7,7 +7,6 @@ from typing import Literal
 
 from quantkit.compare.measures import Measures
 from quantkit.core.errors import InputError
-from quantkit.recipe import Gates
 from quantkit.verify.bootstrap import Estimate
 
 Measure = Literal["wer_difference", "token_error_rate", "kl_mean", "token_exact_utterances"]
@@ -24,7 +23,6 @@ class Claim:
         confidence: the bound of a one-sided interval has to keep the limit; None: the measured
             value itself.
         set: of a difference of word error rates; None: the average over the sets.
-        origin: who asks for it.
 
     Raises:
         InputError: a set is given for a measure over all sets together.
@@ -34,7 +32,6 @@ class Claim:
     limit: float
     confidence: float | None = None
     set: str | None = None
-    origin: Literal["suite", "recipe"] = "suite"
 
     def __post_init__(self) -> None:
         if self.set is not None and self.measure != "wer_difference":
@@ -49,8 +46,6 @@ class Claim:
         words = [self.set or "macro"] if self.measure == "wer_difference" else []
         if self.confidence is not None:
             words.append(f"{100 * self.confidence:g} % bound")
-        if self.origin == "recipe":
-            words.append("recipe")
         return f"{self.measure} ({', '.join(words)})" if words else self.measure
 
     @property
@@ -98,18 +93,3 @@ class Claim:
         if found is None:
             raise InputError(f"gate {self.name}: {why}; correct the suite or remove the gate")
         return found
-
-
-def recipe_claims(gates: Gates) -> list[Claim]:
-    """A recipe's own gates, to be judged on the suite's speech."""
-    limits: dict[Measure, float | None] = {
-        "token_exact_utterances": gates.token_exact_utterances,
-        "token_error_rate": gates.token_error_rate,
-        "kl_mean": gates.kl_mean,
-        "wer_difference": gates.wer_difference,
-    }
-    return [
-        Claim(measure, limit, origin="recipe")
-        for measure, limit in limits.items()
-        if limit is not None
-    ]

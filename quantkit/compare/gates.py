@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantkit.bundle.manifest import MANIFEST
 from quantkit.compare.claims import Claim
+from quantkit.compare.lanes import Lane
 from quantkit.compare.measures import Measures
 from quantkit.core.errors import InputError
 from quantkit.report.model import Gate, Scheme
@@ -42,6 +44,26 @@ def judge(measures: Mapping[str, Measures], claims: Mapping[str, Sequence[Claim]
                 )
             )
     return Verdict(gates, list(dict.fromkeys(problems)))
+
+
+def build_gates(lanes: Sequence[Lane]) -> list[Gate]:
+    """The recipes' own gates, as their builds judged them on the speech that each recipe names."""
+    built = [
+        *((lane.fp32.name, lane.plain) for lane in lanes if lane.plain is not None),
+        *((scheme.system.name, scheme.built) for lane in lanes for scheme in lane.schemes),
+    ]
+    return [
+        make_gate(
+            f"{gate.name} (recipe)",
+            name,
+            gate.value,
+            gate.limit,
+            f"{one.artifact.name}/{MANIFEST}: parity",
+            at_least=gate.at_least,
+        )
+        for name, one in built
+        for gate in one.gates
+    ]
 
 
 def chain_gates(schemes: Sequence[Scheme]) -> list[Gate]:
@@ -81,14 +103,4 @@ def make_gate(
         margin=margin,
         confidence=confidence,
         evidence=evidence,
-    )
-
-
-def describe(gate: Gate) -> str:
-    """One line: the measured value, what is accepted, by how much it was missed, the evidence."""
-    side = "at least" if gate.at_least else "at most"
-    missed = "" if gate.passed else f", missed by {-gate.margin:.3g}"
-    return (
-        f"gate {gate.name} of {gate.scheme}: measured {gate.value:.6g}, "
-        f"accepted {side} {gate.limit:.6g}{missed}; evidence: {gate.evidence}"
     )

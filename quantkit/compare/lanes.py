@@ -61,7 +61,7 @@ def build_lanes(
 
 
 def _check_checkpoints(entries: Sequence[Entry]) -> None:
-    found = {}
+    found: dict[str, Entry] = {}
     for entry in entries:
         with located(entry.path, entry.overrides):
             digest = find_checkpoint(parse_source(entry.recipe.model.source)).sha256

@@ -11,7 +11,7 @@ from quantkit.bench.machine import machine
 from quantkit.bench.steps import bench
 from quantkit.core.files import sha256_json, write_json
 from quantkit.core.progress import Progress
-from quantkit.pipeline.key import code_digest
+from quantkit.core.versions import code_digest
 from quantkit.report.model import Bench, Ratio
 
 ROUNDS = 25

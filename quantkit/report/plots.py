@@ -128,8 +128,10 @@ def _difference_by_length(graphs: Sequence[Scheme], styles: Styles) -> Plot:
     known = [scheme for scheme in graphs if scheme.by_length]
     if not known:
         return Plot(title, None, "No differences by length were computed.")
-    spans = sorted({(one.from_s, one.to_s) for scheme in known for one in scheme.by_length},
-                   key=lambda span: span[0])
+    spans = sorted(
+        {(one.from_s, one.to_s) for scheme in known for one in scheme.by_length},
+        key=lambda span: span[0],
+    )
 
     def paint(axes: Axes) -> None:
         axes.axhline(0, color=INK, linewidth=1)

@@ -186,7 +186,9 @@ def gates(report: Report) -> Table:
         for gate in report.gates
     ]
     flagged = frozenset(index for index, gate in enumerate(report.gates) if not gate.passed)
-    return Table("Measured values against their limits", columns, rows, "No gates were set.", flagged)
+    return Table(
+        "Measured values against their limits", columns, rows, "No gates were set.", flagged
+    )
 
 
 def speech(report: Report) -> Table:

@@ -1,0 +1,68 @@
+"""The command that compares schemes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from quantkit.cli.app import STORE, app
+from quantkit.core.errors import GateError, InputError
+from quantkit.terminal.comparison import comparison_table
+from quantkit.terminal.console import messages, show
+
+SUITE = Path("recipes/suites/demo.yaml")
+
+
+@app.command
+def compare(
+    *recipe: Path,
+    suite: Path = SUITE,
+    out: Path = Path("comparison"),
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    chunk_ms: Annotated[tuple[int, ...], Parameter(negative="")] = (),
+    baseline: Path | None = None,
+    speed: bool = True,
+    jobs: int | None = None,
+    dask: str | None = None,
+    artifacts: Path = Path("artifacts"),
+    store: Path = STORE,
+) -> None:
+    """Build schemes, evaluate them on the same speech, and write a report as HTML, Markdown, JSON.
+
+    What was built, evaluated or measured before is not done again.
+
+    Args:
+        recipe: the YAML files, all of one checkpoint.
+        suite: sets of speech with texts: a YAML file, a speech manifest, or a folder.
+        out: directory of the report.
+        set_: KEY=VALUE put over every recipe; may be repeated.
+        chunk_ms: a chunk length instead of the recipes' own; may be repeated to compare lengths.
+        baseline: report.json of an accepted comparison; what got worse than there fails.
+        speed: measure speed and memory too.
+        jobs: processes that evaluate; default one for each core.
+        dask: address of a Dask scheduler whose workers evaluate instead.
+        artifacts: directory of the artifacts.
+        store: where stages' results, decoded speech and evaluations are kept and found again.
+    """
+    from quantkit.compare.run import Request
+    from quantkit.compare.run import compare as run
+    from quantkit.evaluate.workers import Workers
+    from quantkit.pipeline import Store
+    from quantkit.pipeline.progress import progress_on
+    from quantkit.report.format import describe_gate
+
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs: found {jobs}, accepted: 1 or more")
+    workers = Workers(jobs or os.cpu_count() or 1, dask)
+    request = Request(recipe, set_, chunk_ms, suite, baseline, speed, workers, artifacts)
+    report = run(request, out, Store(store), progress_on(messages()))
+    show(comparison_table(report))
+    print(f"{out}: report.html, report.md, report.json, junit.xml")
+    missed = [describe_gate(gate) for gate in report.gates if not gate.passed]
+    if report.suite.problems:
+        raise InputError("\n".join([*report.suite.problems, *missed]))
+    if missed:
+        raise GateError("\n".join(missed))

@@ -1,0 +1,53 @@
+"""Which layers of a scheme do the damage: measured once for each pair of graphs and speech."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from quantkit.core.files import sha256_json, write_json
+from quantkit.core.versions import library_versions
+from quantkit.pipeline.chain import stage_version
+from quantkit.pipeline.key import StageKey
+from quantkit.pipeline.models import Model
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.store import Store
+from quantkit.report.model import LayerDivergence
+from quantkit.sensitivity.layers import layer_divergence
+from quantkit.sensitivity.reference import spread
+from quantkit.suite.utterances import SuiteUtterance
+
+#: Enough to rank layers; the numbers of a scheme as a whole are measured on all utterances.
+UTTERANCES = 8
+_FILE = "layers.json"
+
+
+def layers(
+    scheme: Model,
+    fused: Model,
+    utterances: Sequence[SuiteUtterance],
+    store: Store,
+    progress: StageProgress,
+) -> tuple[LayerDivergence, ...]:
+    """Mean KL of the fp32 graphs with one layer at a time as the scheme stores it."""
+    heard = spread(utterances, UTTERANCES)
+    key = StageKey(
+        "layers",
+        stage_version(1, "sensitivity", "quantize", "graph", "stream", "verify"),
+        {},
+        {
+            "fuse": fused.sha256,
+            "quantize": scheme.sha256,
+            "speech": sha256_json([utterance.digest for utterance in heard]),
+        },
+        library_versions(["onnx", "onnx-ir", "numpy", "onnxruntime"]),
+    )
+    with store.locked(key):
+        if store.find(key) is None:
+            name = scheme.directory.name
+            with progress.stage(f"layers of {name}"), store.writing(key, name) as (out, _):
+                speech = [utterance.audio for utterance in heard]
+                found = layer_divergence(fused.directory, scheme.directory, speech, progress)
+                write_json(out / _FILE, found)
+        measured = json.loads((store.read(key).directory / _FILE).read_text(encoding="utf-8"))
+    return tuple(LayerDivergence(layer=layer, kl_mean=kl) for layer, kl in measured)

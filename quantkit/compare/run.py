@@ -1,0 +1,168 @@
+"""The whole comparison: build, evaluate, measure, judge, write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantkit.bench.machine import usable_cores
+from quantkit.compare.arrange import mode_systems, rows_of, systems_of
+from quantkit.compare.assemble import assemble
+from quantkit.compare.baseline import Tolerances, load_report, regressions
+from quantkit.compare.claims import Claim
+from quantkit.compare.entries import load_entries
+from quantkit.compare.evaluated import collect
+from quantkit.compare.gates import build_gates, chain_gates, judge
+from quantkit.compare.lanes import Lane, Scheme, build_lanes
+from quantkit.compare.layers import layers
+from quantkit.compare.speed import Contestant, Track, measure
+from quantkit.compare.suite import describe_suite
+from quantkit.compare.worst import worst_utterances
+from quantkit.core.versions import library_versions
+from quantkit.evaluate.evaluation import evaluate
+from quantkit.evaluate.system import NemoSystem, System
+from quantkit.evaluate.workers import Workers
+from quantkit.pipeline import Store
+from quantkit.pipeline.progress import StageProgress
+from quantkit.report.model import Bench, LayerDivergence, Report, Statistics
+from quantkit.report.write import write_report
+from quantkit.stream.settings import StreamingSettings
+from quantkit.suite.gather import gather
+from quantkit.suite.load import load_suite
+from quantkit.suite.settings import SuiteSettings
+from quantkit.suite.utterances import Gathered, SuiteUtterance
+from quantkit.verify.bootstrap import CONFIDENCE, POWER, RESAMPLES, SEED
+
+#: Of the audio that whole recognizers are timed on; the utterance nearest to it is taken.
+TIMED_S = 10.0
+_VERSIONS = (
+    "quantkit",
+    "onnxruntime",
+    "numpy",
+    "torch",
+    "nemo_toolkit",
+    "kaldialign",
+    "whisper-normalizer",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare.
+
+    Attributes:
+        recipes: YAML files of one checkpoint.
+        overrides: KEY=VALUE put over each of them.
+        chunks_ms: chunk lengths instead of the recipes' own.
+        suite: a YAML file, a speech manifest, or a folder.
+        baseline: report.json of an accepted comparison.
+        speed: whether speed and memory are measured.
+        workers: who evaluates.
+        artifacts: directory of the artifacts.
+    """
+
+    recipes: Sequence[Path]
+    overrides: Sequence[str]
+    chunks_ms: Sequence[int]
+    suite: Path
+    baseline: Path | None
+    speed: bool
+    workers: Workers
+    artifacts: Path
+
+
+def compare(request: Request, out: Path, store: Store, progress: StageProgress) -> Report:
+    """Compare schemes and write the report's files into `out`.
+
+    What was built, decoded, evaluated or measured before is not done again.
+
+    Returns:
+        The report. Gates that failed and sets that could not be used are in it.
+
+    Raises:
+        InputError: a recipe, the suite, the baseline or something that they name is wrong.
+        MissingExtraError: a library of an extra is not installed.
+    """
+    entries = load_entries(request.recipes, request.overrides, request.chunks_ms)
+    suite = load_suite(request.suite)
+    baseline = load_report(request.baseline) if request.baseline else None
+    lanes = build_lanes(entries, request.artifacts, store, progress)
+    rate = StreamingSettings.load(lanes[0].floats.fused.directory).sample_rate
+    gathered = gather(suite, store.root / "speech", rate, progress)
+    report = _evaluated(request, suite, lanes, gathered, store, progress)
+    if baseline is not None:
+        tolerances = Tolerances(**suite.regression.model_dump())
+        gates = [*report.gates, *regressions(report, baseline, tolerances)]
+        report = report.model_copy(update={"gates": gates})
+    utterances = _utterances(gathered)
+    worst = {one.digest for one in report.worst}
+    write_report(report, {one.digest: one.audio for one in utterances if one.digest in worst}, out)
+    return report
+
+
+def _evaluated(
+    request: Request,
+    suite: SuiteSettings,
+    lanes: Sequence[Lane],
+    gathered: Gathered,
+    store: Store,
+    progress: StageProgress,
+) -> Report:
+    modes = mode_systems(lanes, suite.modes)
+    utterances = _utterances(gathered)
+    heard = [*utterances, *([gathered.long_form] if gathered.long_form else [])]
+    records = evaluate(
+        systems_of(lanes, modes), heard, store.root / "results", request.workers, progress
+    )
+    timed = min(utterances, key=lambda one: (abs(one.duration_s - TIMED_S), one.digest))
+
+    def speed(lane: Lane, system: System) -> Bench | None:
+        return _measured(lane, system, timed, store, progress) if request.speed else None
+
+    def damage(lane: Lane, scheme: Scheme) -> tuple[LayerDivergence, ...]:
+        return layers(scheme.model, lane.floats.fused, utterances, store, progress)
+
+    rows = rows_of(lanes, modes, speed, damage)
+    statistics = Statistics(confidence=CONFIDENCE, resamples=RESAMPLES, seed=SEED, power=POWER)
+    evaluated = collect(records, gathered)
+    assembled = assemble(rows, evaluated, lanes[0].pytorch.name, statistics)
+    claims = [Claim(**gate.model_dump()) for gate in suite.gates]
+    schemes = [row.system.name for row in rows if row.role == "scheme"]
+    verdict = judge(assembled.measures, dict.fromkeys(schemes, claims))
+    versions = library_versions(_VERSIONS)
+    normalizer = f"whisper-normalizer {versions['whisper-normalizer']}"
+    facts = describe_suite(suite.name, suite.language, normalizer, gathered, evaluated)
+    checkpoint = lanes[0].floats.checkpoint
+    return Report(
+        versions=versions,
+        checkpoint=f"{checkpoint.name}, sha256 {checkpoint.sha256}",
+        suite=facts.model_copy(update={"problems": [*facts.problems, *verdict.problems]}),
+        statistics=statistics,
+        reference=lanes[0].pytorch.name,
+        schemes=assembled.schemes,
+        gates=[*chain_gates(assembled.schemes), *build_gates(lanes), *verdict.gates],
+        worst=worst_utterances(evaluated, rows),
+    )
+
+
+def _utterances(gathered: Gathered) -> list[SuiteUtterance]:
+    return [one for found in gathered.sets.values() for one in found.utterances]
+
+
+def _measured(
+    lane: Lane, system: System, timed: SuiteUtterance, store: Store, progress: StageProgress
+) -> Bench:
+    fused = lane.floats.fused
+    if isinstance(system, NemoSystem):
+        contestant = Contestant(system.checkpoint, system.checkpoint_sha256)
+    else:
+        contestant = Contestant(system.model, system.model_sha256)
+    track = Track(
+        fp32=Contestant(fused.directory, fused.sha256),
+        chunk_ms=lane.chunk_ms,
+        audio=Contestant(timed.audio, timed.digest),
+        threads=usable_cores(),
+        kept=store.root / "speed",
+    )
+    return measure(contestant, track, progress)
