@@ -186,7 +186,9 @@ def gates(report: Report) -> Table:
         for gate in report.gates
     ]
     flagged = frozenset(index for index, gate in enumerate(report.gates) if not gate.passed)
-    return Table("Measured values against their limits", columns, rows, "No gates were set.", flagged)
+    return Table(
+        "Measured values against their limits", columns, rows, "No gates were set.", flagged
+    )
 
 
 def speech(report: Report) -> Table:
@@ -214,7 +216,7 @@ def speech(report: Report) -> Table:
         ]
         for name, one in report.suite.sets.items()
     ]
-    return Table("Sets", columns, rows, "No set could be used.")
+    return Table("Sets as they were evaluated", columns, rows, "No set could be used.")
 
 
 def _exact(parity: Parity) -> str:
