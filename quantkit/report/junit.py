@@ -27,7 +27,7 @@ def render_junit(report: Report) -> bytes:
             suite.add_testcase(case)
         xml.add_testsuite(suite)
     xml.add_testsuite(_speech(report))
-    xml.update_statistics()
+    xml.update_statistics()  # type: ignore[no-untyped-call]
     content = io.BytesIO()
     xml.write(content, pretty=True)
     return content.getvalue()

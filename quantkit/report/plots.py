@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from quantkit.report.format import seconds_range
 from quantkit.report.model import Report, Scheme
-from quantkit.report.svg import COLORS, INK, draw
+from quantkit.report.svg import COLORS, INK, PAGE, draw
 
 #: Points of a line; longer recordings show the largest error of neighbouring chunks.
 _POINTS = 120
@@ -48,7 +49,7 @@ def plots(report: Report) -> list[Plot]:
     ]
 
 
-Style = dict[str, str]
+Style = dict[str, Any]
 Styles = dict[str, Style]
 
 
@@ -85,7 +86,8 @@ def _rate_by_size(report: Report, graphs: Sequence[Scheme], styles: Styles) -> P
             axes.axhline(100 * rate.wer, color=INK, linewidth=1, dashes=(4, 3), label="PyTorch")
         sizes = [(one.total_bytes or 0) / 1e6 for one in front]
         rates = [100 * one.macro.wer for one in front]
-        axes.step(sizes, rates, where="post", color=INK, linewidth=1, label="Pareto front")
+        if len(front) > 1:
+            axes.step(sizes, rates, where="post", color=INK, linewidth=1, label="Pareto front")
         on_front = {scheme.name for scheme in front}
         for scheme in sized:
             _rate_point(axes, scheme, styles[scheme.name], filled=scheme.name in on_front)
@@ -110,8 +112,10 @@ def _rate_point(axes: Axes, scheme: Scheme, style: Style, *, filled: bool) -> No
     if rate.delta is not None and rate.delta_low is not None and rate.delta_high is not None:
         low, high = (wer + 100 * (end - rate.delta) for end in (rate.delta_low, rate.delta_high))
         axes.vlines(size, low, high, color=color, linewidth=3)
-    face = color if filled else "none"
-    axes.plot(size, wer, linestyle="", markerfacecolor=face, label=scheme.name, **style)
+    face = color if filled else PAGE
+    # Above the bars of all schemes, which meet where sizes do.
+    shown: Style = {"linestyle": "", "markerfacecolor": face, "zorder": 4, "label": scheme.name}
+    axes.plot(size, wer, **shown, **style)
 
 
 def _log_megabytes(axes: Axes, sizes: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Drawings of matplotlib that belong to the page they stand in: its colours, its font, its width."""
+"""Drawings of matplotlib as parts of a page: in its colours, its font and its width."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, FAINT = "#010101", "#020202"
+INK, FAINT, PAGE = "#010101", "#020202", "#040404"
 
 #: Series: as many colours as the page has variables `--series-0` and so on.
 COLORS = tuple(f"#0300{index:02x}" for index in range(7))
 
 # matplotlib needs fixed colours, while the page's depend on the reader's light or dark mode. So
 # each role is drawn in a colour that nothing else has, which becomes the page's variable.
-_ROLES = {INK: "currentColor", FAINT: "var(--rule)"} | {
+_ROLES = {INK: "currentColor", FAINT: "var(--rule)", PAGE: "var(--page)"} | {
     color: f"var(--series-{index})" for index, color in enumerate(COLORS)
 }
 
-_WIDTH, _HEIGHT = 500, 330
+_WIDTH, _HEIGHT = 440, 300
 _LEGEND_LINE = 18
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 12,
     "axes.titlesize": 12,
@@ -76,7 +77,7 @@ def _add_legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
-    columns = 2 if max(map(len, labels)) <= 27 else 1
+    columns = 2 if max(map(len, labels)) <= 22 else 1
     lines = -(-len(labels) // columns)
     figure.set_figheight((_HEIGHT + _LEGEND_LINE * lines) / 72)
     figure.legend(handles, labels, loc="outside lower left", ncols=columns)
@@ -88,6 +89,7 @@ def _inline(svg: str, key: str, title: str) -> str:
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{key}-", svg)
     svg = re.sub(r"font: (\d+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font-family: [^;\"]*; ?", "", svg)
     for color, role in _ROLES.items():
         svg = svg.replace(color, role)
     box = re.search(r'viewBox="[^"]*"', svg)

@@ -216,7 +216,7 @@ def speech(report: Report) -> Table:
         ]
         for name, one in report.suite.sets.items()
     ]
-    return Table("Sets", columns, rows, "No set could be used.")
+    return Table("Sets as they were evaluated", columns, rows, "No set could be used.")
 
 
 def _exact(parity: Parity) -> str:
