@@ -48,7 +48,7 @@ def runner(
       streaming drops what is left when it is less than an encoder frame.
     - chunked: windows of `chunk_ms`, each decoded offline as an utterance of its own, as by a user
       who has no caches; the tokens are joined. NeMo's own classes for windows scale each window's
-      features to mean 0 and variance 1, which no streaming model was trained with.
+      features to mean 0 and variance 1, which models that can be streamed were not trained with.
 
     Each run sets the encoder's attention context and leaves it so. Runs of one model may take
     turns, whatever their modes; they may not overlap in threads.
