@@ -42,7 +42,7 @@ def runner(
 
     - streaming: cache-aware, in chunks of `chunk_ms`; see `NemoStreamer`.
     - offline: the whole utterance at once in the attention context that the checkpoint names first,
-      by the calls that `transcribe` makes (itself it leaves a frozen model in training mode). The
+      by the calls of `transcribe` (which itself would leave the model in training mode). The
       mask is made of chunks, so the encoder's output is streaming's at that chunk length. Only the
       last chunk may differ, by up to 1: the whole-file pass rounds the number of frames up,
       streaming drops what is left when it is less than an encoder frame.
