@@ -42,13 +42,13 @@ def runner(
 
     - streaming: cache-aware, in chunks of `chunk_ms`; see `NemoStreamer`.
     - offline: the whole utterance at once in the attention context that the checkpoint names first,
-      by the calls that `transcribe` makes (itself it leaves a frozen model in training mode). The
+      by the calls of `transcribe` (which itself would leave the model in training mode). The
       mask is made of chunks, so the encoder's output is streaming's at that chunk length. Only the
       last chunk may differ, by up to 1: the whole-file pass rounds the number of frames up,
       streaming drops what is left when it is less than an encoder frame.
     - chunked: windows of `chunk_ms`, each decoded offline as an utterance of its own, as by a user
       who has no caches; the tokens are joined. NeMo's own classes for windows scale each window's
-      features to mean 0 and variance 1, which no streaming model was trained with.
+      features to mean 0 and variance 1, which models that can be streamed were not trained with.
 
     Each run sets the encoder's attention context and leaves it so. Runs of one model may take
     turns, whatever their modes; they may not overlap in threads.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantkit.core.errors import InputError
-from quantkit.stream import Transcriber, Transcript, algorithmic_latency, read_audio
+from quantkit.stream import Transcriber, Transcript, algorithmic_latency
 
 PARITY = Path(__file__).parents[2] / "calibration" / "asterisk-parity" / "manifest.jsonl"
 
@@ -37,20 +37,6 @@ def test_speech_becomes_words(transcriber: Transcriber, clips: list[tuple[Path, 
     said = {word for _, text in clips for word in text.lower().split()}
     heard = {word for text in texts for word in text.lower().split()}
     assert said & heard
-
-
-def test_pieces_of_any_size_give_the_same_tokens(
-    transcriber: Transcriber, clips: list[tuple[Path, str]]
-) -> None:
-    audio = read_audio(clips[0][0])
-    results = []
-    for size in (len(audio), 1600, 777):
-        stream = transcriber.stream()
-        for start in range(0, len(audio), size):
-            stream.push(audio[start : start + size])
-        stream.flush()
-        results.append(stream.tokens)
-    assert results[0] == results[1] == results[2]
 
 
 def test_silence_does_not_break_a_stream(transcriber: Transcriber) -> None:
