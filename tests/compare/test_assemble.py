@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,21 @@ def test_parity(schemes: dict[str, Scheme]) -> None:
     assert shallow is not None
     assert shallow.kl is None
     assert shallow.encoder_max_abs_error is None
+
+
+def test_what_another_suite_compared_deeply_does_not_count(schemes: dict[str, Scheme]) -> None:
+    b = toy.GATHERED.sets["b"]
+    shallow = [replace(utterance, deep=False) for utterance in b.utterances]
+    gathered = replace(
+        toy.GATHERED, sets={**toy.GATHERED.sets, "b": replace(b, utterances=shallow)}
+    )
+    found = assemble(toy.ROWS, collect(toy.records(), gathered), "pytorch", toy.STATISTICS)
+    parity, before = found.schemes[3].parity, schemes["int4"].parity
+    assert parity is not None
+    assert before is not None
+    assert (parity.deep_utterances, parity.near_tie_errors, parity.decisions) == (1, 0, 2)
+    assert parity.encoder_max_abs_error_by_chunk == [1.0]
+    assert parity.token_errors == before.token_errors
 
 
 def test_the_loss_is_attributed_to_the_step_that_caused_it(schemes: dict[str, Scheme]) -> None:
