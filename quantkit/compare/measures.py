@@ -49,14 +49,21 @@ def measure(
     }
 
 
-def divergences(evaluated: Evaluated, system: str) -> list[Divergence]:
-    """Of the utterances compared deeply."""
-    records = evaluated.records[system]
-    return [record.divergence for record in records if record.divergence is not None]
+def divergences(evaluated: Evaluated, system: str) -> dict[int, Divergence]:
+    """By index, of the utterances that the suite compares deeply.
+
+    Kept records may hold more, from suites that compared more.
+    """
+    pairs = zip(evaluated.utterances, evaluated.records[system], strict=True)
+    return {
+        index: record.divergence
+        for index, (utterance, record) in enumerate(pairs)
+        if utterance.deep and record.divergence is not None
+    }
 
 
 def _kl_mean(evaluated: Evaluated, system: str, statistics: Statistics) -> Estimate | None:
-    kl = [one.kl for one in divergences(evaluated, system)]
+    kl = [one.kl for one in divergences(evaluated, system).values()]
     if not any(kl):
         return None
     [estimate] = rates(

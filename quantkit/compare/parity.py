@@ -28,13 +28,9 @@ def parity(
     found = divergences(evaluated, row.system.name)
     rate, kl = measures.tokens.errors, measures.kl_mean
     low, high = rate.interval(statistics.confidence) if rate else (None, None)
-    near_ties = [
-        record.divergence is not None and record.divergence.near_tie
-        for record in evaluated.records[row.system.name]
-    ]
     # An utterance that has ended has no error in later chunks.
-    chunks = zip_longest(*(one.encoder_errors for one in found), fillvalue=0.0)
-    by_chunk = [max(errors) for errors in chunks]
+    chunks = zip_longest(*(one.encoder_errors for one in found.values()), fillvalue=0.0)
+    by_chunk = [max(chunk) for chunk in chunks]
     return Parity(
         reference=row.chain[0],
         utterances=len(tokens.errors),
@@ -45,9 +41,11 @@ def parity(
         token_error_rate_low=low,
         token_error_rate_high=high,
         deep_utterances=len(found),
-        near_tie_errors=int(tokens.errors[near_ties].sum()),
-        decisions=sum(len(one.kl) for one in found),
-        kl=_kl(found, kl, statistics) if kl else None,
+        near_tie_errors=sum(
+            int(tokens.errors[index]) for index, one in found.items() if one.near_tie
+        ),
+        decisions=sum(len(one.kl) for one in found.values()),
+        kl=_kl(list(found.values()), kl, statistics) if kl else None,
         encoder_max_abs_error=max(by_chunk, default=None),
         encoder_max_abs_error_by_chunk=by_chunk,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import kaldialign
@@ -37,27 +38,33 @@ class TokenErrors:
 
 def token_errors(evaluated: Evaluated, rows: Sequence[Row]) -> dict[Pair, TokenErrors]:
     """Of every step of every chain, and of every row against the start of its chain."""
-    pairs = [
-        pair
-        for row in rows
-        if row.role != "pytorch"
-        for pair in [(row.chain[0], row.chain[-1]), *pairwise(row.chain)]
-    ]
-    records = evaluated.records
-    return {(a, b): _between(records[a], records[b]) for a, b in dict.fromkeys(pairs)}
-
-
-def _between(reference: Sequence[Record], candidate: Sequence[Record]) -> TokenErrors:
-    errors = [distance(a, b) for a, b in zip(reference, candidate, strict=True)]
-    sizes = [len(record.tokens) for record in reference]
-    return TokenErrors(np.array(errors), np.array(sizes), np.array(errors) == 0)
+    chains = [row.chain for row in rows if row.role != "pytorch"]
+    steps = [pair for chain in chains for pair in [(chain[0], chain[-1]), *pairwise(chain)]]
+    pairs = list(dict.fromkeys(steps))
+    # Utterance by utterance, where steps that change nothing leave the same distance to others.
+    errors = np.array(
+        [
+            [distance(evaluated.records[a][index], evaluated.records[b][index]) for a, b in pairs]
+            for index in range(len(evaluated.utterances))
+        ]
+    )
+    found = {}
+    for pair, column in zip(pairs, errors.T, strict=True):
+        sizes = np.array([len(record.tokens) for record in evaluated.records[pair[0]]])
+        found[pair] = TokenErrors(column, sizes, column == 0)
+    return found
 
 
 def distance(reference: Record, candidate: Record) -> int:
     """The token edit distance of two records of one utterance."""
-    if reference.tokens == candidate.tokens:
+    return _distance(tuple(reference.tokens), tuple(candidate.tokens))
+
+
+@lru_cache(maxsize=256)
+def _distance(reference: tuple[int, ...], candidate: tuple[int, ...]) -> int:
+    if reference == candidate:
         return 0
-    return int(kaldialign.edit_distance(reference.tokens, candidate.tokens)["total"])
+    return int(kaldialign.edit_distance(reference, candidate)["total"])
 
 
 def links(evaluated: Evaluated, row: Row, found: Mapping[Pair, TokenErrors]) -> list[Link]:
