@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from quantkit.compare.assemble import assemble
-from quantkit.compare.claims import Claim, Measure, recipe_claims
-from quantkit.compare.gates import Verdict, chain_gates, describe, judge
+from quantkit.compare.claims import Claim, Measure
+from quantkit.compare.gates import Verdict, chain_gates, judge
 from quantkit.core.errors import InputError
-from quantkit.recipe import Gates
+from quantkit.report.format import describe_gate
 from tests.compare import toy
 
 MEASURES = toy.assembled().measures
@@ -44,14 +44,14 @@ def test_a_claim_with_confidence_needs_the_bound_to_keep_it() -> None:
     assert not bound.passed
     difference = MEASURES["int4"].wer_difference.macro
     assert bound.value == difference.upper(0.95) > point.value
-    assert describe(bound) == (
-        f"gate wer_difference (macro, 95 % bound) of int4: measured {bound.value:.6g}, accepted "
-        f"at most 0.1, missed by {bound.value - 0.1:.3g}; evidence: schemes[int4].macro.delta"
+    assert describe_gate(bound) == (
+        f"wer_difference (macro, 95 % bound) of int4: measured {bound.value:.6g} "
+        f"(95 % bound), accepted at most 0.1, missed by {bound.value - 0.1:.3g}; evidence: schemes[int4].macro.delta"
     )
     (exact,) = judged(Claim("token_exact_utterances", 0.2, confidence=0.99)).gates
     assert exact.value < 0.2
     assert not exact.passed
-    assert "accepted at least 0.2, missed by 0.2;" in describe(exact)
+    assert "accepted at least 0.2, missed by 0.2;" in describe_gate(exact)
 
 
 def test_one_set_alone() -> None:
@@ -60,15 +60,6 @@ def test_one_set_alone() -> None:
     assert (gate.name, gate.evidence) == ("wer_difference (a)", "schemes[int4].sets[a].delta")
     with pytest.raises(InputError, match=r"kl_mean: found set 'a'.*leave `set` out"):
         Claim("kl_mean", 0.1, set="a")
-
-
-def test_the_recipes_own_gates() -> None:
-    claims = recipe_claims(Gates(token_error_rate=0.1, wer_difference=0.02))
-    gates = judged(*claims).gates
-    assert [gate.name for gate in gates] == [
-        "token_error_rate (recipe)", "wer_difference (macro, recipe)",
-    ]  # fmt: skip
-    assert [gate.passed for gate in gates] == [False, False]
 
 
 def test_what_was_not_measured_is_told_once_and_takes_no_other_gate_away() -> None:
