@@ -46,7 +46,8 @@ def test_a_claim_with_confidence_needs_the_bound_to_keep_it() -> None:
     assert bound.value == difference.upper(0.95) > point.value
     assert describe_gate(bound) == (
         f"wer_difference (macro, 95 % bound) of int4: measured {bound.value:.6g} "
-        f"(95 % bound), accepted at most 0.1, missed by {bound.value - 0.1:.3g}; evidence: schemes[int4].macro.delta"
+        f"(95 % bound), accepted at most 0.1, missed by {bound.value - 0.1:.3g}; "
+        "evidence: schemes[int4].macro.delta"
     )
     (exact,) = judged(Claim("token_exact_utterances", 0.2, confidence=0.99)).gates
     assert exact.value < 0.2
