@@ -238,7 +238,8 @@ def test_bad_sets_and_clips_are_told_and_the_rest_is_evaluated(
     assert list(report.suite.sets) == ["game"]
     assert report.suite.sets["game"].utterances == 3
     (excluded,) = report.suite.sets["game"].excluded
-    assert "broken.flac" in excluded.reason
+    assert excluded.id == "broken.flac"
+    assert "cannot be read as audio" in excluded.reason
     assert "broken.flac" in (tmp_path / "out" / "report.md").read_text()
 
 
