@@ -12,14 +12,15 @@ from quantkit.report import alignment, rates, sentences, tables
 from quantkit.report.audio import data_uri
 from quantkit.report.format import describe_gate
 from quantkit.report.model import Report
-from quantkit.report.plots import Plot, plots
+from quantkit.report.plots import plots
+from quantkit.report.svg import Plot
 
 #: Exclusions that a page lists one by one; report.json has all.
 LISTED = 500
 
 
 def render_html(report: Report, audio: Mapping[str, Path]) -> str:
-    """The page; `audio` maps digests of the worst utterances to their decoded speech.
+    """The page; `audio` maps the digest of every utterance in `report.worst` to its speech.
 
     Raises:
         InputError: a clip cannot be read.

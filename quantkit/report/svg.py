@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -28,6 +29,7 @@ _LEGEND_LINE = 18
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.size": 12,
     "axes.titlesize": 12,
     "axes.labelsize": 12,
@@ -55,9 +57,30 @@ _STYLE: dict[Any, Any] = {
     "lines.markersize": 6,
 }
 
+Style = dict[str, Any]
+"""Colour and marker of a series, as matplotlib takes them."""
 
-def draw(key: str, title: str, paint: Callable[[Axes], None]) -> str:
-    """An <svg> element for a page, of what `paint` draws; the same drawing gives the same text.
+Styles = Mapping[str, Style]
+"""By the name of the scheme."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot.
+
+    Attributes:
+        title: of the section.
+        svg: an element for the page; None where there is nothing to draw.
+        note: how to read it or, without a drawing, why it is left out.
+    """
+
+    title: str
+    svg: str | None
+    note: str
+
+
+def draw(key: str, title: str, paint: Callable[[Axes], None], note: str) -> Plot:
+    """A plot of what `paint` draws; the same drawing gives the same text.
 
     `key` names the drawing within the page, `title` is read out in its place.
     """
@@ -69,7 +92,7 @@ def draw(key: str, title: str, paint: Callable[[Axes], None]) -> str:
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return _inline(buffer.getvalue(), key, title)
+    return Plot(title, _inline(buffer.getvalue(), key, title), note)
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import kaldialign
+from quantkit.report.model import Report
+from tests.report.clips import worst_clips
+from tests.report.schemes import LENGTHS, SCHEMES, Numbers
 
-from quantkit.report.model import AlignedWord, Report
-
-PARITY = Path(__file__).parents[2] / "calibration" / "asterisk-parity"
 REFERENCE = "PyTorch streaming 560 ms"
 SETS = {"prompts": (64, 595, 240.0), "game": (491, 4389, 1790.0)}
-
-# Seconds from and to, utterances, times the average difference.
-LENGTHS = [
-    (0.0, 2.0, 160, 2.0),
-    (2.0, 5.6, 310, 1.0),
-    (5.6, 15.0, 80, 0.6),
-    (15.0, None, 5, 0.9),
-]
-
-# Name, bytes, bits per weight, WER, its difference, token error rate, mean KL, step in ms.
-Numbers = tuple[str, int, float, float, float, float, float, float]
-SCHEMES: list[Numbers] = [
-    ("demo-int8-rtn", 13_400_000, 9.62, 0.7648, 0.0020, 0.050, 1.4e-4, 3.1),
-    ("demo-int4-gptq", 7_800_000, 5.51, 0.7630, 0.0002, 0.096, 7.7e-4, 2.9),
-    ("demo-int4-rtn", 7_900_000, 5.57, 0.7712, 0.0084, 0.350, 2.0e-2, 2.8),
-]
-
-#: Many that hardly differ, as measured.
-CLOSE: list[Numbers] = [
-    ("demo-int8-kquant", 13_400_000, 9.62, 0.7624, -0.0004, 0.049, 1.3e-4, 3.1),
-    *SCHEMES,
-    ("demo-mixed-budget", 7_900_000, 5.55, 0.7646, 0.0018, 0.083, 5.3e-4, 3.0),
-    ("demo-mixed-published", 10_800_000, 7.72, 0.7652, 0.0024, 0.106, 9.8e-4, 3.0),
-    ("demo-int8-ort-dynamic", 11_300_000, 8.06, 0.7662, 0.0034, 0.126, 1.2e-3, 3.5),
-    ("demo-int4-kquant", 8_600_000, 6.07, 0.7650, 0.0022, 0.160, 2.3e-3, 2.9),
-    ("demo-mixed-budget-3bit", 5_800_000, 4.00, 0.7570, -0.0058, 0.201, 4.4e-3, 2.9),
-    ("demo-int4-olive-kquant", 11_600_000, 8.34, 0.7696, 0.0068, 0.354, 2.1e-2, 3.0),
-]
 
 
 def full_report(
@@ -56,7 +26,7 @@ def full_report(
         _graphs(("fp32", 43_600_000, 32.0, 0.7628, 0.0, 0.0, 3.2e-8, 4.4), layers),
         *(_graphs(one, layers) for one in numbers),
     ]
-    worst, audio = _worst()
+    worst, audio = worst_clips(numbers[-1][0])
     return Report.model_validate(_report(schemes, _gates(numbers), worst)), audio
 
 
@@ -177,12 +147,7 @@ def _graphs(numbers: Numbers, layers: int) -> dict[str, Any]:
                 "delta_low": delta * factor - 0.02 * factor * bool(delta),
                 "delta_high": delta * factor + 0.02 * factor * bool(delta),
             }
-            for start, end, count, factor in [
-                (0.0, 2.0, 160, 2.0),
-                (2.0, 5.6, 310, 1.0),
-                (5.6, 15.0, 80, 0.6),
-                (15.0, None, 5, 0.9),
-            ]
+            for start, end, count, factor in LENGTHS
         ],
         "parity": {
             "reference": REFERENCE,
@@ -276,44 +241,3 @@ def _gates(numbers: Sequence[Numbers]) -> list[dict[str, Any]]:
             for gate, value, limit, key, confidence in values
         ]
     return gates
-
-
-def _worst() -> tuple[list[dict[str, Any]], dict[str, Path]]:
-    chance = random.Random(5)
-    lines = (PARITY / "manifest.jsonl").read_text().splitlines()
-    worst, audio = [], {}
-    for index, line in enumerate(lines[:20]):
-        clip = json.loads(line)
-        said = clip["text"].split()
-        digest = f"{index:064x}"
-        audio[digest] = PARITY / clip["audio"]
-        decoded = [_misheard(said, chance, rate) for rate in (0.15, 0.5)]
-        worst.append(
-            {
-                "set": "prompts",
-                "id": Path(clip["audio"]).stem,
-                "digest": digest,
-                "duration_s": clip["duration_s"],
-                "scheme": SCHEMES[-1][0],
-                "word_errors": kaldialign.edit_distance(said, decoded[1])["total"],
-                "reference_word_errors": kaldialign.edit_distance(said, decoded[0])["total"],
-                "words": len(said),
-                "reference_alignment": _aligned(said, decoded[0]),
-                "scheme_alignment": _aligned(said, decoded[1]),
-            }
-        )
-    return worst, audio
-
-
-def _misheard(said: list[str], chance: random.Random, rate: float) -> list[str]:
-    """Some words turned around, some left out, some twice."""
-    heard = []
-    for word in said:
-        kind = chance.choice(["other", "missing", "added"]) if chance.random() < rate else "same"
-        heard += {"same": [word], "other": [word[::-1]], "missing": [], "added": [word, word]}[kind]
-    return heard
-
-
-def _aligned(said: list[str], decoded: list[str]) -> list[AlignedWord]:
-    pairs = kaldialign.align(said, decoded, "")
-    return [AlignedWord(said=a, decoded=b) for a, b in pairs]

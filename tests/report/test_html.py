@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from quantkit.report.html import render_html
-from tests.report.reports import CLOSE, bare_report, full_report
+from tests.report.reports import bare_report, full_report
+from tests.report.schemes import CLOSE
 
 Colors = Literal["light", "dark"]
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantkit.report.model import Report, Scheme
-from quantkit.report.plots import pareto_front, plots
+from quantkit.report.plots import plots
+from quantkit.report.rate_plots import pareto_front
 from tests.report.reports import bare_report, full_report
 
 

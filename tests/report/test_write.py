@@ -17,7 +17,8 @@ from quantkit.core.errors import InputError
 from quantkit.report.audio import data_uri
 from quantkit.report.model import Report
 from quantkit.report.write import report_schema, write_report
-from tests.report.reports import PARITY, bare_report, full_report
+from tests.report.clips import PARITY
+from tests.report.reports import bare_report, full_report
 
 ROOT = Path(__file__).parents[2]
 FILES = ["junit.xml", "report.html", "report.json", "report.md"]
