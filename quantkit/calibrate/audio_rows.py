@@ -32,6 +32,12 @@ class AudioRows:
         """Names of all columns."""
         return list(self.table.column_names or [])
 
+    @property
+    def count(self) -> int:
+        """Number of rows as the data set's card tells; 0 where it does not."""
+        split = (self.table.info.splits or {}).get(str(self.table.split))
+        return int(split.num_examples) if split else 0
+
     def after(self, count: int) -> Iterator[dict[str, Any]]:
         """The rows that follow on the first `count` ones.
 
@@ -78,7 +84,9 @@ def open_rows(source: DatasetSource, *, revision: str | None, streaming: bool = 
             streaming=streaming,
         )
     except fetch_errors() as error:
-        raise InputError(f"cannot open {source.name}: {error}") from error
+        # Where building it failed, only the cause says of what.
+        reason = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+        raise InputError(f"cannot open {source.name}: {reason}") from error
     features = table.features or {}
     typed = [name for name, kind in features.items() if isinstance(kind, Audio)]
     columns = table.column_names or []

@@ -12,7 +12,10 @@ class Progress(Protocol):
     """Draws the progress of one loop."""
 
     def track(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
-        """Yield the items; `total` is their number and `what` the words beside the bar."""
+        """Yield the items.
+
+        `total` is their number, 0 where that shows at the end; `what` are the words beside the bar.
+        """
         ...
 
 

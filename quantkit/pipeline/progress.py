@@ -64,13 +64,12 @@ class LineProgress:
         for done, item in enumerate(items, start=1):
             yield item
             now = time.monotonic()
-            if now - said >= LINE_EVERY_S and done < total:
+            if now - said >= LINE_EVERY_S and (total == 0 or done < total):
                 said, elapsed = now, now - began
+                of = f"/{total}" if total else ""
                 left = elapsed / done * (total - done)
-                self._say(
-                    f"  {what}: {done}/{total}, {_duration(elapsed)} elapsed, "
-                    f"{_duration(left)} remaining"
-                )
+                remaining = f", {_duration(left)} remaining" if total else ""
+                self._say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -113,7 +112,7 @@ class TerminalProgress:
             with self.stage(what):
                 yield from self.track(items, total, what)
             return
-        task = bars.add_task(f"  {what}", total=total)
+        task = bars.add_task(f"  {what}", total=total or None)
         for item in items:
             yield item
             bars.advance(task)

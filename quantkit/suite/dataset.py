@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def open_dataset(
     """The rows of a data set; those of an earlier run are neither fetched nor decoded again.
 
     Raises:
-        SettingError: there is no such folder, or the hub does not tell the commit of the revision;
-            from the rows also what is wrong with the data set or its columns.
+        SettingError: the data set cannot be opened, or the hub does not tell the commit of the
+            revision; from the rows also what is wrong with its columns.
         MissingExtraError: `datasets` is not installed.
     """
     revision = None if settings.local else _commit(settings.name, settings.revision or "")
@@ -41,56 +42,47 @@ def open_dataset(
         if revision is None
         else ["hub", settings.name, revision]
     )
-    rows = _DatasetRows(settings, revision, [*origin, settings.config, settings.split], cache)
-    name = ", ".join(filter(None, (settings.config, settings.split)))
-    return Source(f"{settings.name} ({name})", revision, limit or 0, rows.first(limit))
+    split = _Split(settings, [*origin, settings.config, settings.split], cache)
+    name = f"{settings.name} ({', '.join(filter(None, (settings.config, settings.split)))})"
+    kept = list(split.kept(limit))
+    if len(kept) == limit or split.ends_after(len(kept)):
+        return Source(name, revision, len(kept), iter(kept))
+    try:
+        rows = open_rows(settings, revision=revision, streaming=settings.streaming)
+    except InputError as error:
+        raise SettingError("dataset", str(error)) from error
+    count = min(filter(None, (limit, rows.count)), default=0)
+    return Source(name, revision, count, chain(kept, split.fetched(rows, len(kept), limit)))
 
 
-class _DatasetRows:
+class _Split:
     """One split: row n is entry n of its listing, and its speech is kept under its number."""
 
     def __init__(
-        self,
-        settings: DatasetSettings,
-        revision: str | None,
-        split: list[str | None],
-        cache: SpeechCache,
+        self, settings: DatasetSettings, origin: list[str | None], cache: SpeechCache
     ) -> None:
-        self._settings, self._revision = settings, revision
-        self._split, self._cache = split, cache
-        columns = [settings.text, settings.id, settings.language]
-        listing = sha256_json([*split, *columns])
+        self._settings, self._origin, self._cache = settings, origin, cache
+        listing = sha256_json([*origin, settings.text, settings.id, settings.language])
         self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl")
 
-    def first(self, limit: int | None) -> Iterator[Row]:
-        """The first `limit` rows, from the listing as far as that goes."""
-        kept = list(self._kept(limit))
-        yield from kept
-        following = self._listing.entries[len(kept) :]
-        if following == [_END] or len(kept) == limit:
-            return
-        if following:
-            self._listing.cut(len(kept))
-        yield from self._fetched(len(kept), limit)
-
-    def _kept(self, limit: int | None) -> Iterator[Row]:
-        """The listed rows, up to one whose speech somebody removed from the cache."""
+    def kept(self, limit: int | None) -> Iterator[Row]:
+        """The first `limit` listed rows, up to one whose speech somebody removed."""
         for number, entry in enumerate(self._listing.entries[:limit]):
             speech = None if entry == _END else self._cache.find(self._pin(number))
             if speech is None:
                 return
             yield Row(entry["id"], entry["text"], entry["language"], speech)
 
-    def _fetched(self, first: int, limit: int | None) -> Iterator[Row]:
-        try:
-            rows = open_rows(
-                self._settings, revision=self._revision, streaming=self._settings.streaming
-            )
-        except InputError as error:
-            raise SettingError("dataset", str(error)) from error
+    def ends_after(self, count: int) -> bool:
+        """Whether the split is known to have so many rows."""
+        return self._listing.entries[count:] == [_END]
+
+    def fetched(self, rows: AudioRows, count: int, limit: int | None) -> Iterator[Row]:
+        """The rows that follow on the first `count`, which are kept; they are listed now."""
+        self._listing.cut(count)
         language = self._language_column(rows)
-        number = first
-        for number, values in enumerate(rows.after(first), start=first + 1):
+        number = count
+        for number, values in enumerate(rows.after(count), start=count + 1):
             row = self._row(rows, values, language, number - 1)
             self._listing.append({"id": row.id, "text": row.text, "language": row.language})
             yield row
@@ -139,7 +131,7 @@ class _DatasetRows:
         return self._cache.decode_content(pin, content)
 
     def _pin(self, number: int) -> str:
-        return sha256_json([*self._split, number])
+        return sha256_json([*self._origin, number])
 
     def _language_column(self, rows: AudioRows) -> str | None:
         """The column with language codes, after all named columns were seen to be there."""

@@ -84,8 +84,8 @@ def _judged(name: str, suite: SuiteSettings, source: Source, rows: Sequence[Row]
     often = [key for key, count in Counter(row.id for row in rows).items() if count > 1]
     if often:
         raise InputError(
-            f"found {len(often)} ids more than once, such as {', '.join(often[:_NAMED])}; "
-            "accepted: an id for each utterance"
+            f"found {len(often)} ids that several utterances share, such as "
+            f"{', '.join(often[:_NAMED])}; accepted: an id for each"
         )
     reasons = {row.id: exclusion(row, suite.language) for row in rows}
     good = [row for row in rows if reasons[row.id] is None]

@@ -50,8 +50,9 @@ class Journal:
 
     def cut(self, count: int) -> None:
         """Keep only the first `count` entries."""
-        self.entries = self.entries[:count]
-        write_bytes(self._path, b"".join(map(_line, self.entries)))
+        if len(self.entries) > count:
+            self.entries = self.entries[:count]
+            write_bytes(self._path, b"".join(map(_line, self.entries)))
 
 
 def _line(entry: Entry) -> bytes:

@@ -35,6 +35,16 @@ def test_every_wrong_line_is_named(manifest) -> None:
     assert [line.partition("m.jsonl:")[2][0] for line in lines] == ["1", "2", "3", "4"]
 
 
+def test_a_recording_may_be_missing_where_the_caller_says_so(manifest, tmp_path) -> None:
+    path = manifest('{"audio": "gone.wav", "lang": "de"}', '{"audio": "a.wav", "language": "en"}')
+    assert read_manifest(path, present=False) == [
+        Utterance(tmp_path / "gone.wav", language="de"),
+        Utterance(tmp_path / "a.wav", language="en"),
+    ]
+    with pytest.raises(InputError, match=r"m\.jsonl:1: the recording .*gone\.wav does not exist"):
+        read_manifest(path)
+
+
 def test_missing_and_empty(manifest, tmp_path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_manifest(tmp_path / "gone.jsonl")

@@ -24,6 +24,14 @@ def test_lines_say_elapsed_and_remaining(monkeypatch) -> None:
     ]
 
 
+def test_lines_without_a_known_end(monkeypatch) -> None:
+    clock = iter([0.0, 20.0, 25.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    out = io.StringIO()
+    assert list(LineProgress(Console(file=out)).track("ab", 0, "gather")) == ["a", "b"]
+    assert out.getvalue() == "  gather: 1, 20.0 s elapsed\n"
+
+
 def test_bars_on_a_terminal() -> None:
     out = io.StringIO()
     drawn = progress_on(Console(file=out, force_terminal=True))
@@ -31,6 +39,7 @@ def test_bars_on_a_terminal() -> None:
     with drawn.stage("fuse"):
         assert list(drawn.track([1, 2], 2, "checking")) == [1, 2]
     assert list(drawn.track([3], 1, "alone")) == [3]
+    assert list(drawn.track([4], 0, "without end")) == [4]
     assert "fuse" in out.getvalue()
 
 
