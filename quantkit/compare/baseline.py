@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,28 +12,10 @@ from quantkit.compare.gates import make_gate
 from quantkit.core.errors import InputError
 from quantkit.recipe.document import dotted
 from quantkit.report.model import Bench, Gate, Report, Scheme
+from quantkit.suite.settings import RegressionSettings
 
 #: Below this mean divergence, in nats, there is only float rounding, other on another machine.
 KL_ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """How much worse than in the baseline a number may be.
-
-    Attributes:
-        wer: rise of the average word error rate, absolute.
-        token_error_rate: rise, absolute.
-        kl_mean: rise, relative.
-        bytes: growth, relative.
-        step: loss of speed in proportion to the fp32 graphs, relative.
-    """
-
-    wer: float = 0.002
-    token_error_rate: float = 0.01
-    kl_mean: float = 0.1
-    bytes: float = 0.01
-    step: float = 0.15
 
 
 def load_report(path: Path) -> Report:
@@ -63,7 +44,7 @@ def load_report(path: Path) -> Report:
     )
 
 
-def regressions(report: Report, baseline: Report, tolerances: Tolerances) -> list[Gate]:
+def regressions(report: Report, baseline: Report, tolerances: RegressionSettings) -> list[Gate]:
     """A gate for each number of the baseline's schemes that must not become worse.
 
     A scheme that is missing now fails `baseline: present`; one that is new has nothing to be held
@@ -85,7 +66,7 @@ def regressions(report: Report, baseline: Report, tolerances: Tolerances) -> lis
     return gates
 
 
-def _scheme(now: Scheme, before: Scheme, tolerances: Tolerances) -> Iterator[Gate]:
+def _scheme(now: Scheme, before: Scheme, tolerances: RegressionSettings) -> Iterator[Gate]:
     def most(name: str, value: float, limit: float) -> Gate:
         key = f"schemes[{now.name}].{name}"
         return make_gate(f"baseline: {name}", now.name, value, limit, key)
@@ -106,7 +87,7 @@ def _scheme(now: Scheme, before: Scheme, tolerances: Tolerances) -> Iterator[Gat
         yield from _step(now.name, now.bench, before.bench, tolerances)
 
 
-def _step(scheme: str, now: Bench, before: Bench, tolerances: Tolerances) -> Iterator[Gate]:
+def _step(scheme: str, now: Bench, before: Bench, tolerances: RegressionSettings) -> Iterator[Gate]:
     if (now.machine, now.threads) != (before.machine, before.threads):
         return
     if now.faster_than_fp32 is not None and before.faster_than_fp32 is not None:

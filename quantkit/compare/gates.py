@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantkit.bundle.manifest import MANIFEST
-from quantkit.compare.claims import Claim
+from quantkit.compare.claims import claim_name, claimed_value, evidence
 from quantkit.compare.lanes import Lane
 from quantkit.compare.measures import Measures
 from quantkit.core.errors import InputError
 from quantkit.report.model import Gate, Scheme
+from quantkit.suite.settings import GateSettings
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,26 @@ class Verdict:
     problems: list[str]
 
 
-def judge(measures: Mapping[str, Measures], claims: Mapping[str, Sequence[Claim]]) -> Verdict:
+def judge(
+    measures: Mapping[str, Measures], claims: Mapping[str, Sequence[GateSettings]]
+) -> Verdict:
     """Judge every claim; both arguments are by the name of the row."""
     gates, problems = [], []
     for scheme, asked in claims.items():
         for claim in asked:
             try:
-                value = claim.value(measures[scheme])
+                value = claimed_value(claim, measures[scheme])
             except InputError as error:
                 # One gate that cannot be judged takes no report away.
                 problems.append(str(error))
                 continue
             gates.append(
                 make_gate(
-                    claim.name,
+                    claim_name(claim),
                     scheme,
                     value,
                     claim.limit,
-                    f"schemes[{scheme}].{claim.evidence}",
+                    f"schemes[{scheme}].{evidence(claim)}",
                     at_least=claim.at_least,
                     confidence=claim.confidence,
                 )

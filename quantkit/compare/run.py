@@ -9,8 +9,7 @@ from pathlib import Path
 from quantkit.bench.machine import usable_cores
 from quantkit.compare.arrange import mode_systems, rows_of, systems_of
 from quantkit.compare.assemble import assemble
-from quantkit.compare.baseline import Tolerances, load_report, regressions
-from quantkit.compare.claims import Claim
+from quantkit.compare.baseline import load_report, regressions
 from quantkit.compare.entries import load_entries
 from quantkit.compare.evaluated import collect
 from quantkit.compare.gates import build_gates, chain_gates, judge
@@ -92,8 +91,7 @@ def compare(request: Request, out: Path, store: Store, progress: StageProgress) 
     gathered = gather(suite, store.root / "speech", rate, progress)
     report = _evaluated(request, suite, lanes, gathered, store, progress)
     if baseline is not None:
-        tolerances = Tolerances(**suite.regression.model_dump())
-        gates = [*report.gates, *regressions(report, baseline, tolerances)]
+        gates = [*report.gates, *regressions(report, baseline, suite.regression)]
         report = report.model_copy(update={"gates": gates})
     utterances = _utterances(gathered)
     worst = {one.digest for one in report.worst}
@@ -127,9 +125,8 @@ def _evaluated(
     statistics = Statistics(confidence=CONFIDENCE, resamples=RESAMPLES, seed=SEED, power=POWER)
     evaluated = collect(records, gathered)
     assembled = assemble(rows, evaluated, lanes[0].pytorch.name, statistics)
-    claims = [Claim(**gate.model_dump()) for gate in suite.gates]
     schemes = [row.system.name for row in rows if row.role == "scheme"]
-    verdict = judge(assembled.measures, dict.fromkeys(schemes, claims))
+    verdict = judge(assembled.measures, dict.fromkeys(schemes, suite.gates))
     versions = library_versions(_VERSIONS)
     normalizer = f"whisper-normalizer {versions['whisper-normalizer']}"
     facts = describe_suite(suite.name, suite.language, normalizer, gathered, evaluated)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from quantkit.compare.baseline import Tolerances, load_report, regressions
+from quantkit.compare.baseline import load_report, regressions
 from quantkit.core.errors import InputError
 from quantkit.report.model import Report
+from quantkit.suite.settings import RegressionSettings
 from tests.compare import toy
 
 REPORT = toy.report()
@@ -27,12 +28,12 @@ def changed(keys: list[Any], value: Any) -> Report:
 
 
 def missed(report: Report, baseline: Report = REPORT) -> list[tuple[str, str]]:
-    gates = regressions(report, baseline, Tolerances())
+    gates = regressions(report, baseline, RegressionSettings())
     return [(gate.scheme, gate.name) for gate in gates if not gate.passed]
 
 
 def test_the_same_report_has_no_regression_and_every_number_a_gate() -> None:
-    gates = regressions(REPORT, REPORT, Tolerances())
+    gates = regressions(REPORT, REPORT, RegressionSettings())
     assert all(gate.passed for gate in gates)
     assert [gate.name for gate in gates if gate.scheme == "int4"] == [
         "baseline: macro.wer",
@@ -92,13 +93,13 @@ def test_a_scheme_that_is_gone_fails_and_a_new_one_does_not() -> None:
 )
 def test_another_suite_is_refused(keys: list[Any], value: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"{message}.* as the new baseline"):
-        regressions(REPORT, changed(keys, value), Tolerances())
+        regressions(REPORT, changed(keys, value), RegressionSettings())
 
 
 def test_a_set_that_is_missing_now_is_refused() -> None:
     now = changed(["suite", "sets"], {"a": CONTENT["suite"]["sets"]["a"]})
     with pytest.raises(InputError, match="set 'b' is missing now"):
-        regressions(now, REPORT, Tolerances())
+        regressions(now, REPORT, RegressionSettings())
 
 
 def test_a_report_is_read_back_as_written(tmp_path: Path) -> None:
