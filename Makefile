@@ -5,10 +5,13 @@ NAME := $(basename $(notdir $(RECIPE)))
 ARTIFACT := artifacts/$(NAME)
 CLIPS := $(addprefix calibration/asterisk-parity/,agent-pass.flac vm-savefolder.flac \
   queue-thereare.flac vm-tocancel.flac tt-weasels.flac)
+SCHEMES ?= $(addprefix recipes/demo-,int8-kquant.yaml int4-rtn.yaml int4-kquant.yaml int4-gptq.yaml \
+  mixed-published.yaml)
+SUITE ?= recipes/suites/demo.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench quantizers clean
+.PHONY: help build compare test lint bench quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -17,7 +20,10 @@ build: .venv/.ready ## an artifact from RECIPE (default: the demo in int4), prov
 	@$(BIN)/quantkit build $(RECIPE) --out $(ARTIFACT)
 	@$(BIN)/quantkit transcribe $(ARTIFACT) $(CLIPS) --references calibration/asterisk-parity/manifest.jsonl
 
-test: .venv/.ready ## every test
+compare: .venv/.ready ## schemes side by side on SUITE: a report, gates, and BASELINE held against it
+	@$(BIN)/quantkit compare $(SCHEMES) --suite $(SUITE) --out comparison $(BASELINE:%=--baseline %)
+
+test: .venv/.ready .venv/.chromium ## every test
 	@$(BIN)/python -m pytest
 
 lint: .venv/.ready ## ruff, mypy and the import contracts
@@ -29,16 +35,19 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
 
-SCHEMES := int4-olive-kquant int8-ort-dynamic int8-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
-  mixed-budget mixed-budget-3bit
-
-quantizers: .venv/.ready ## Olive's quantizers and ours: time, memory, errors, damage to the demo
+quantizers: .venv/.ready ## Olive's quantizers and ours, matrix by matrix: time, memory, errors
 	@$(BIN)/python -m quantkit.bench.quantizers recipes/demo-int4-gptq.yaml --outputs
-	@$(BIN)/python -m quantkit.bench.schemes $(SCHEMES:%=recipes/demo-%.yaml)
 
 clean: ## remove artifacts, the stage store and the tools' caches; the environment stays
-	rm -rf artifacts .quantkit build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf artifacts comparison .quantkit build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find quantkit tests demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The tests open the report in a browser.
+.venv/.chromium: .venv/.ready
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  { echo "make test needs Chromium (Debian package: chromium)" >&2; exit 1; }
+	@touch $@
 
 # torch first: what depends on it would otherwise choose another build of it.
 .venv/.ready: pyproject.toml .constraints.txt
