@@ -7,23 +7,28 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from quantkit.stream.audio import duration_s, read_blocks
 
 #: The length of an MP3 may be a guess, which a copy of it in another format need not share.
 _SAME_LENGTH_S = 0.2
+_FULL_SCALE = 2**23
 
 
 def samples_digest(recording: Path) -> str:
-    """SHA-256 of a recording as a model hears it: mono, 16 kHz, float32.
+    """SHA-256 of a recording as a model hears it: mono, 16 kHz, 24 bits.
 
-    Files of one recording in several lossless formats have the same digest.
+    Files of one recording in several lossless formats have the same digest, the decoded copies of
+    evaluation suites among them.
 
     Raises:
         InputError: the file cannot be used.
     """
     digest = hashlib.sha256()
     for block in read_blocks(recording):
-        digest.update(block.tobytes())
+        steps = np.rint(block * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
+        digest.update(steps.astype(np.int32).tobytes())
     return digest.hexdigest()
 
 

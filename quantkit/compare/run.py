@@ -10,7 +10,7 @@ from quantkit.bench.machine import usable_cores
 from quantkit.compare.arrange import mode_systems, rows_of, systems_of
 from quantkit.compare.assemble import assemble
 from quantkit.compare.baseline import load_report, regressions
-from quantkit.compare.entries import load_entries
+from quantkit.compare.entries import Entry, load_entries
 from quantkit.compare.evaluated import collect
 from quantkit.compare.gates import build_gates, chain_gates, judge
 from quantkit.compare.lanes import Lane, Scheme, build_lanes
@@ -24,6 +24,8 @@ from quantkit.evaluate.system import NemoSystem, System
 from quantkit.evaluate.workers import Workers
 from quantkit.pipeline import Store
 from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.speech import check_judged
+from quantkit.recipe import located
 from quantkit.report.model import Bench, LayerDivergence, Report, Statistics
 from quantkit.report.write import write_report
 from quantkit.stream.settings import StreamingSettings
@@ -89,6 +91,7 @@ def compare(request: Request, out: Path, store: Store, progress: StageProgress) 
     lanes = build_lanes(entries, request.artifacts, store, progress)
     rate = StreamingSettings.load(lanes[0].floats.fused.directory).sample_rate
     gathered = gather(suite, store.root / "speech", rate, progress)
+    _refuse_calibrated(entries, suite, gathered, store, progress)
     report = _evaluated(request, suite, lanes, gathered, store, progress)
     if baseline is not None:
         gates = [*report.gates, *regressions(report, baseline, suite.regression)]
@@ -97,6 +100,19 @@ def compare(request: Request, out: Path, store: Store, progress: StageProgress) 
     worst = {one.digest for one in report.worst}
     write_report(report, {one.digest: one.audio for one in utterances if one.digest in worst}, out)
     return report
+
+
+def _refuse_calibrated(
+    entries: Sequence[Entry],
+    suite: SuiteSettings,
+    gathered: Gathered,
+    store: Store,
+    progress: StageProgress,
+) -> None:
+    judged = [one.audio for one in _utterances(gathered)]
+    for entry in entries:
+        with located(entry.path, entry.overrides):
+            check_judged(entry.recipe, judged, f"suite {suite.name!r}", store, progress)
 
 
 def _evaluated(

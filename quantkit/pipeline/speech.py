@@ -17,7 +17,9 @@ from quantkit.calibrate import (
 from quantkit.core.errors import SettingError
 from quantkit.core.speech import read_manifest
 from quantkit.core.versions import code_digest, library_versions
-from quantkit.pipeline.engine import Stage, Workspace
+from quantkit.pipeline.engine import Stage, Workspace, run
+from quantkit.pipeline.progress import StageProgress
+from quantkit.pipeline.store import Store
 from quantkit.recipe import Recipe
 
 _STAGE = "speech"
@@ -52,7 +54,9 @@ def dataset_stage(settings: DatasetSettings, evaluation: Path) -> Stage:
 
     def accept(fetched: Path) -> None:
         source = CalibrateSettings(dataset=settings)
-        refuse_shared(source, find_recordings(source, fetched), evaluation)
+        judged = [utterance.audio for utterance in read_manifest(evaluation)]
+        what = f"verify.manifest {evaluation}"
+        refuse_shared(source, find_recordings(source, fetched), judged, what)
 
     return Stage(
         _STAGE,
@@ -90,19 +94,39 @@ def check_speech(recipe: Recipe) -> None:
         InputError: it is, or one of both is missing or wrong.
     """
     if recipe.calibrate is not None and recipe.calibrate.dataset is None:
-        recordings = find_recordings(recipe.calibrate)
-        refuse_shared(recipe.calibrate, recordings, Path(recipe.verify.manifest))
+        evaluation = Path(recipe.verify.manifest)
+        judged = [utterance.audio for utterance in read_manifest(evaluation)]
+        refuse_shared(
+            recipe.calibrate,
+            find_recordings(recipe.calibrate),
+            judged,
+            f"verify.manifest {evaluation}",
+        )
+
+
+def check_judged(
+    recipe: Recipe, judged: Sequence[Path], what: str, store: Store, progress: StageProgress
+) -> None:
+    """Refuse to judge a recipe's artifact on its calibration speech; `what` names the speech.
+
+    Raises:
+        InputError: a recording of `judged` is also calibrated on, or a recording is wrong.
+    """
+    if recipe.calibrate is None or not (recipe.needs_calibration() or recipe.needs_sensitivity()):
+        return
+    fetched = run(speech_stages(recipe), store, recipe.name, progress)
+    directory = fetched[_STAGE].directory if fetched else None
+    refuse_shared(recipe.calibrate, find_recordings(recipe.calibrate, directory), judged, what)
 
 
 def refuse_shared(
-    settings: CalibrateSettings, recordings: Sequence[Path], evaluation: Path
+    settings: CalibrateSettings, recordings: Sequence[Path], judged: Sequence[Path], what: str
 ) -> None:
     """Compare by decoded samples, so that a copy in another lossless format is found too.
 
     Raises:
-        SettingError: a recording is also in the manifest `evaluation`.
+        SettingError: a recording is also among `judged`, which `what` names.
     """
-    judged = [utterance.audio for utterance in read_manifest(evaluation)]
     pairs = shared_recordings(recordings, judged)
     if not pairs:
         return
@@ -110,7 +134,6 @@ def refuse_shared(
     more = [f"and {len(pairs) - _NAMED} more"] if len(pairs) > _NAMED else []
     raise SettingError(
         settings.key,
-        f"found recordings that verify.manifest {evaluation} has too, and a model must not be "
-        f"judged on what it was calibrated on: {', '.join([*named, *more])}; remove them from one "
-        "of the two",
+        f"found recordings that {what} has too, and a model must not be judged on what it was "
+        f"calibrated on: {', '.join([*named, *more])}; remove them from one of the two",
     )

@@ -9,6 +9,7 @@ from quantkit.calibrate import shared_recordings
 from quantkit.calibrate.overlap import samples_digest
 from quantkit.core.speech import read_manifest
 from quantkit.stream import read_audio
+from quantkit.suite.cache import Speech, SpeechCache
 
 CALIBRATION = Path(__file__).parents[2] / "calibration"
 
@@ -50,3 +51,10 @@ def test_the_joined_manifest_lists_both_sets() -> None:
     sets = ("asterisk-calibration", "game-calibration")
     parts = [path for name in sets for path in audio(CALIBRATION / name / "manifest.jsonl")]
     assert audio(CALIBRATION / "manifest.jsonl") == parts
+
+
+def test_what_a_suite_decoded_is_found(tmp_path: Path) -> None:
+    mp3 = CALIBRATION / "game-calibration" / "020001P2.mp3"
+    speech = SpeechCache(tmp_path, 16_000).decode("pin", mp3)
+    assert isinstance(speech, Speech)
+    assert shared_recordings([mp3], [speech.audio]) == [(mp3, speech.audio)]
