@@ -113,13 +113,10 @@ def tree(results: Path) -> dict[str, str]:
 
 
 def graph_parts(results: Path) -> Counter[str]:
-    """How many parts of graphs hold each utterance; a system that is evaluated twice counts two."""
-    parts = [
-        path
-        for path in results.glob("*/parts/*.jsonl")
-        if not (path.parents[1] / "arrays").exists()
-    ]
-    lines = [line for path in parts for line in path.read_text().splitlines()]
+    """How many parts of graphs hold each utterance."""
+    parts = results.glob("*/parts/*.jsonl")
+    of_graphs = [path for path in parts if not (path.parents[1] / "arrays").exists()]
+    lines = [line for path in of_graphs for line in path.read_text().splitlines()]
     return Counter(json.loads(line)["utterance"] for line in lines)
 
 
