@@ -17,7 +17,7 @@ from quantkit.suite.utterances import SuiteUtterance
 #: About the cost of a shard. Small enough to lose one, large enough to open a model for it.
 SHARD_S = 120.0
 #: What an utterance costs besides its length, in seconds of audio.
-_UTTERANCE_S = 0.5
+UTTERANCE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def cut(utterances: Sequence[SuiteUtterance]) -> list[tuple[SuiteUtterance, ...]
 
 
 def _cut_set(utterances: Sequence[SuiteUtterance]) -> list[tuple[SuiteUtterance, ...]]:
-    costs = np.array([heard.duration_s + _UTTERANCE_S for heard in utterances])
+    costs = np.array([heard.duration_s + UTTERANCE_S for heard in utterances])
     ends = np.cumsum(costs)
     count = math.ceil(ends[-1] / SHARD_S)
     # An utterance belongs to the piece that its middle falls into.

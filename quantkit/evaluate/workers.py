@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -18,6 +21,7 @@ from quantkit.evaluate.shards import Shard
 
 #: So many times in a row may workers die before any of them finishes a shard.
 ATTEMPTS = 3
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,13 @@ def _in_turn(shards: Sequence[Shard], root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _in_pool(shards: Sequence[Shard], root: Path, jobs: int) -> Iterator[tuple[str, str]]:
-    # Only this process listens to Ctrl-C; it ends the workers.
     pool = Parallel(
         n_jobs=jobs,
         backend="loky",
         return_as="generator_unordered",
         batch_size=1,
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_serve,
+        initargs=(os.getpid(),),
     )
     try:
         yield from pool(delayed(run_shard)(shard, root) for shard in shards)
@@ -114,3 +117,15 @@ def _in_pool(shards: Sequence[Shard], root: Path, jobs: int) -> Iterator[tuple[s
         raise WorkerLostError from error
     finally:
         get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+
+def _serve(parent: int) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers, and end also if it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(1)
