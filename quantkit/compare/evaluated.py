@@ -44,16 +44,18 @@ class Evaluated:
 def collect(records: Mapping[str, Sequence[Record]], gathered: Gathered) -> Evaluated:
     """Records by system, each in the order of the suite with the long form last, as arrays.
 
+    Systems that nothing is compared with token by token may have none of the long form.
+
     Raises:
         ValueError: records of a system are not of the suite's utterances, in their order.
     """
     utterances = [one for found in gathered.sets.values() for one in found.utterances]
     long = gathered.long_form
     digests = [one.digest for one in (*utterances, *([long] if long else []))]
-    for name, found in records.items():
-        if [record.utterance for record in found] != digests:
-            raise ValueError(f"{name}: records of other utterances, or in another order")
     n = len(utterances)
+    for name, found in records.items():
+        if [record.utterance for record in found] not in (digests, digests[:n]):
+            raise ValueError(f"{name}: records of other utterances, or in another order")
     short = {name: found[:n] for name, found in records.items()}
     # The words of a text are the same whoever is scored against it.
     some = next(iter(short.values()))
@@ -66,7 +68,9 @@ def collect(records: Mapping[str, Sequence[Record]], gathered: Gathered) -> Eval
             name: np.array([one.words.total if one.words else 0 for one in found], np.float64)
             for name, found in short.items()
         },
-        LongRecording(long.duration_s, {name: found[n] for name, found in records.items()})
+        LongRecording(
+            long.duration_s, {name: found[n] for name, found in records.items() if found[n:]}
+        )
         if long
         else None,
     )

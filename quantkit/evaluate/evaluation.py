@@ -37,7 +37,9 @@ def evaluate(
     Args:
         systems: with names of their own. The PyTorch streaming that graphs are compared with is
             evaluated as far as that needs it, whether it is among them or not.
-        utterances: their audio is read only where something is missing.
+        utterances: their audio is read only where something is missing. Those without a text are
+            compared token by token; PyTorch in a mode that no graphs are compared with leaves
+            them out, also from its records.
         results: directory of the kept results; suites, recipes and processes may share it.
         workers: who evaluates.
         progress: draws it, shard by shard.
@@ -53,7 +55,10 @@ def evaluate(
     work = {at: (graph, heard) for at, graph in graphs.items()}
     kept |= _complete(work, results, workers, progress, "graphs")
     found = {system.name: kept[Results.of(system, results)] for system in systems}
-    return {name: [_shown(of[one.digest], one) for one in utterances] for name, of in found.items()}
+    return {
+        name: [_shown(of[one.digest], one) for one in utterances if one.digest in of]
+        for name, of in found.items()
+    }
 
 
 def _distinct(utterances: Sequence[SuiteUtterance]) -> list[SuiteUtterance]:
@@ -66,21 +71,24 @@ def _distinct(utterances: Sequence[SuiteUtterance]) -> list[SuiteUtterance]:
 
 
 def _nemo_work(systems: Sequence[System], heard: list[SuiteUtterance], root: Path) -> Work:
-    """PyTorch on all utterances, deep for graphs; if only graphs need it, on the deep ones."""
+    """PyTorch on all utterances, deep for graphs; if only graphs need it, on the deep ones.
+
+    In other modes it is only scored.
+    """
     references = {
         Results.of(system.reference, root): system.reference
         for system in systems
         if isinstance(system, GraphSystem)
     }
     deep = [one for one in heard if one.deep]
-    shallow = [replace(one, deep=False) for one in heard]
+    scored = [replace(one, deep=False) for one in heard if one.text]
     work: dict[Results, tuple[System, list[SuiteUtterance]]] = {
         at: (system, deep) for at, system in references.items()
     }
     for system in systems:
         if isinstance(system, NemoSystem):
             at = Results.of(system, root)
-            work[at] = (system, heard if at in references else shallow)
+            work[at] = (system, heard if at in references else scored)
     return work
 
 
