@@ -116,7 +116,7 @@ def _mode_name(mode: ModeSettings) -> str:
             return f"PyTorch, windows of {mode.chunk_ms} ms"
         case "offline":
             context = ", full context" if mode.full_context else ""
-            return f"PyTorch, whole utterances{context}"
+            return f"PyTorch, offline{context}"
 
 
 def _latency_s(system: NemoSystem, settings: StreamingSettings) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,14 @@ class Request:
     speed: bool
     workers: Workers
     artifacts: Path
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for the same numbers."""
+        words = ["quantkit", "compare", *map(str, self.recipes), "--suite", str(self.suite)]
+        words += [word for override in self.overrides for word in ("--set", override)]
+        words += [word for length in self.chunks_ms for word in ("--chunk-ms", str(length))]
+        return shlex.join(words)
 
 
 def compare(request: Request, out: Path, store: Store, progress: StageProgress) -> Report:
@@ -149,6 +158,7 @@ def _evaluated(
     checkpoint = lanes[0].floats.checkpoint
     return Report(
         versions=versions,
+        command=request.command,
         checkpoint=f"{checkpoint.name}, sha256 {checkpoint.sha256}",
         suite=facts.model_copy(update={"problems": [*facts.problems, *verdict.problems]}),
         statistics=statistics,
@@ -178,4 +188,4 @@ def _measured(
         threads=usable_cores(),
         kept=store.root / "speed",
     )
-    return measure(contestant, track, progress)
+    return measure(system.name, contestant, track, progress)

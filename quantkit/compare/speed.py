@@ -10,8 +10,8 @@ from typing import Any
 from quantkit.bench.machine import machine
 from quantkit.bench.steps import bench
 from quantkit.core.files import sha256_json, write_json
-from quantkit.core.progress import Progress
 from quantkit.core.versions import code_digest
+from quantkit.pipeline.progress import StageProgress
 from quantkit.report.model import Bench, Ratio
 
 ROUNDS = 25
@@ -44,7 +44,7 @@ class Track:
     kept: Path
 
 
-def measure(contestant: Contestant, track: Track, progress: Progress) -> Bench:
+def measure(name: str, contestant: Contestant, track: Track, progress: StageProgress) -> Bench:
     """Time a contestant's steps and its whole recognizer, or find what was measured before.
 
     A measurement holds for the machine, versions and code that it was made with.
@@ -61,7 +61,8 @@ def measure(contestant: Contestant, track: Track, progress: Progress) -> Bench:
         return Bench.model_validate(json.loads(path.read_text(encoding="utf-8")))
     alone = contestant.sha256 == track.fp32.sha256
     paths = [contestant.path] if alone else [track.fp32.path, contestant.path]
-    found = bench(paths, [track.threads], ROUNDS, [track.audio.path], progress, track.chunk_ms)
+    with progress.stage(f"speed of {name}"):
+        found = bench(paths, [track.threads], ROUNDS, [track.audio.path], progress, track.chunk_ms)
     row, pairs = found["candidates"][-1], found["pairs"]
     measured = Bench(
         machine=on,

@@ -104,7 +104,7 @@ def _method(report: Report) -> str:
         "Statistics, smallest detectable differences, versions",
         _list([*lines, f"Versions: {sentences.versions(report)}"]),
         _table(rates.detectable(report)),
-        f"```sh\n{sentences.command(report)}\n```",
+        f"```sh\n{report.command}\n```",
     )
 
 

@@ -233,6 +233,7 @@ class Report(Part):
         1, alias="schema", description="version; keys may be added without changing it"
     )
     versions: dict[str, str]
+    command: str = Field(description="what makes the report again")
     checkpoint: str = Field(description="name and sha256 of the checkpoint")
     suite: Suite
     statistics: Statistics

@@ -100,13 +100,6 @@ def method(report: Report) -> list[str]:
     return lines
 
 
-def command(report: Report) -> str:
-    """The command that makes the report again."""
-    recipes = [scheme.recipe for scheme in report.schemes if scheme.recipe]
-    files = [f"{name}.yaml" for name in dict.fromkeys(recipes)]
-    return " ".join(["quantkit compare", *files, "--suite", report.suite.name])
-
-
 def versions(report: Report) -> str:
     """`numpy 2.4.6, onnxruntime 1.32.0`."""
     return ", ".join(f"{name} {version}" for name, version in report.versions.items())

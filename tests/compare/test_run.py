@@ -113,7 +113,7 @@ def test_every_row_has_its_numbers(undisturbed) -> None:
     rows = {scheme.name: scheme for scheme in report.schemes}
     assert list(rows) == [
         "PyTorch, 560 ms",
-        "PyTorch, whole utterances",
+        "PyTorch, offline",
         "fp32 ONNX, 560 ms",
         "demo-int4-rtn",
     ]
@@ -266,7 +266,7 @@ def test_speed_is_measured_once(workshop, undisturbed, tmp_path) -> None:
     assert len(kept) == 3
     report = Report.model_validate_json(first["report.json"])
     bench = {scheme.name: scheme.bench for scheme in report.schemes}
-    assert bench["PyTorch, whole utterances"] is None
+    assert bench["PyTorch, offline"] is None
     measured = bench["demo-int4-rtn"]
     assert measured is not None
     assert measured.step_p50_ms > 0

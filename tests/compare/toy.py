@@ -150,6 +150,7 @@ def report() -> Report:
     found = evaluated()
     return Report(
         versions={},
+        command="quantkit compare toy.yaml",
         checkpoint="toy",
         suite=describe_suite("toy", "en", "whisper 1", GATHERED, found),
         statistics=STATISTICS,

@@ -48,6 +48,7 @@ def _report(schemes: list[Any], gates: list[Any], worst: list[Any]) -> dict[str,
     return {
         "schema": 1,
         "versions": {"quantkit": "0.1.0", "numpy": "2.4.6", "onnxruntime": "1.32.0"},
+        "command": "quantkit compare demo.yaml --suite demo",
         "checkpoint": "demo.nemo, sha256 0123456789abcdef",
         "suite": {
             "name": "demo",
