@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -97,8 +97,17 @@ def bench(
 
 
 @app.command
-def schema() -> None:
-    """Print the JSON Schema of recipes."""
-    from quantkit.recipe import recipe_schema
+def schema(of: Literal["recipe", "suite", "report"] = "recipe", /) -> None:
+    """Print the JSON Schema of recipes, of suites, or of a comparison's report.json.
 
-    print(jsons.dumps(recipe_schema(), indent=2))
+    Args:
+        of: recipe, suite or report.
+    """
+    match of:
+        case "recipe":
+            from quantkit.recipe import recipe_schema as found
+        case "suite":
+            from quantkit.suite import suite_schema as found
+        case "report":
+            from quantkit.report.model import report_schema as found
+    print(jsons.dumps(found(), indent=2))

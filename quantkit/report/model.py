@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -243,3 +243,9 @@ class Report(Part):
     worst: list[Worst]
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of report.json."""
+    title = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return title | Report.model_json_schema(by_alias=True, mode="serialization")

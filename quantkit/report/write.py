@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from quantkit.core.files import write_bytes, write_json, write_text
 from quantkit.report.html import render_html
@@ -27,9 +26,3 @@ def write_report(report: Report, audio: Mapping[str, Path], out: Path) -> None:
     write_text(out / "report.md", render_markdown(report))
     write_text(out / "report.html", page)
     write_bytes(out / "junit.xml", render_junit(report))
-
-
-def report_schema() -> dict[str, Any]:
-    """The JSON Schema of report.json."""
-    title = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return title | Report.model_json_schema(by_alias=True, mode="serialization")

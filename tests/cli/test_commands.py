@@ -37,6 +37,12 @@ def test_schema_is_json_schema(capsys) -> None:
     }
 
 
+@pytest.mark.parametrize(("of", "key"), [("suite", "sets"), ("report", "schemes")])
+def test_other_schemas(of: str, key: str, capsys) -> None:
+    assert main(["schema", of]) == 0
+    assert key in json.loads(capsys.readouterr().out)["properties"]
+
+
 def test_help_and_version(capsys) -> None:
     assert main(["--help"]) == 0
     assert "transcribe" in capsys.readouterr().out

@@ -15,8 +15,8 @@ import soundfile
 
 from quantkit.core.errors import InputError
 from quantkit.report.audio import data_uri
-from quantkit.report.model import Report
-from quantkit.report.write import report_schema, write_report
+from quantkit.report.model import Report, report_schema
+from quantkit.report.write import write_report
 from tests.report.clips import PARITY
 from tests.report.reports import bare_report, full_report
 
