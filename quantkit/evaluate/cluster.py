@@ -115,13 +115,13 @@ def check_workers(client: Any, address: str, systems: set[System], root: Path) -
         raise InputError(f"--dask {address}: workers cannot be used\n" + "\n".join(problems))
 
 
-def _inspect(systems: set[System], probe: Path) -> tuple[dict[System, dict[str, str]], bool]:
+def _inspect(systems: set[System], probe: Path) -> tuple[dict[System, Mapping[str, str]], bool]:
     """What a worker tells of itself."""
     return {system: system_versions(system) for system in systems}, probe.exists()
 
 
 def _problems(
-    answer: Any, expected: Mapping[System, dict[str, str]], threads: int, root: Path
+    answer: Any, expected: Mapping[System, Mapping[str, str]], threads: int, root: Path
 ) -> Iterator[str]:
     if isinstance(answer, BaseException):
         yield f"cannot run quantkit ({type(answer).__name__}: {answer}); install it there"
