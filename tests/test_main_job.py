@@ -106,6 +106,6 @@ def test_the_artifact_is_small_and_still_speaks(undisturbed: Path, speech: Path)
     for line in speech.read_text().splitlines():
         row = json.loads(line)
         found = word_errors(row["text"], transcriber.transcribe(Path(row["audio"])).text)
-        errors, words = errors + found[0], words + found[1]
+        errors, words = errors + found.total, words + found.words
     parity = manifest["parity"]["wer"]
     assert errors / words == parity["candidate"]

@@ -80,7 +80,11 @@ def on_cluster(shards: Sequence[Shard], root: Path, address: str) -> Iterator[tu
     with client:
         check_workers(client, address, {shard.system for shard in work}, root)
         pool = Parallel(
-            n_jobs=-1, backend=ClientBackend(client), return_as="generator_unordered", batch_size=1
+            n_jobs=-1,
+            backend=ClientBackend(client),
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch="all",  # so that workers that join later find something to do
         )
         try:
             yield from pool(delayed(run_shard)(shard, root) for shard in work)
