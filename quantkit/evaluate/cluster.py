@@ -80,7 +80,11 @@ def on_cluster(shards: Sequence[Shard], root: Path, address: str) -> Iterator[tu
     with client:
         check_workers(client, address, {shard.system for shard in work}, root)
         pool = Parallel(
-            n_jobs=-1, backend=ClientBackend(client), return_as="generator_unordered", batch_size=1
+            n_jobs=-1,
+            backend=ClientBackend(client),
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch="all",  # so that workers that join later find something to do
         )
         try:
             yield from pool(delayed(run_shard)(shard, root) for shard in work)
@@ -115,13 +119,13 @@ def check_workers(client: Any, address: str, systems: set[System], root: Path) -
         raise InputError(f"--dask {address}: workers cannot be used\n" + "\n".join(problems))
 
 
-def _inspect(systems: set[System], probe: Path) -> tuple[dict[System, dict[str, str]], bool]:
+def _inspect(systems: set[System], probe: Path) -> tuple[dict[System, Mapping[str, str]], bool]:
     """What a worker tells of itself."""
     return {system: system_versions(system) for system in systems}, probe.exists()
 
 
 def _problems(
-    answer: Any, expected: Mapping[System, dict[str, str]], threads: int, root: Path
+    answer: Any, expected: Mapping[System, Mapping[str, str]], threads: int, root: Path
 ) -> Iterator[str]:
     if isinstance(answer, BaseException):
         yield f"cannot run quantkit ({type(answer).__name__}: {answer}); install it there"

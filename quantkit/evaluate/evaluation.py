@@ -106,12 +106,18 @@ def _complete(
         return kept
     for at, (system, _) in work.items():
         at.describe(system)
-    if isinstance(todo[0].system, NemoSystem):
-        worth = math.ceil(sum(shard.duration_s for shard in todo) / NEMO_WORKER_S)
-        workers = replace(workers, jobs=min(workers.jobs, worth))
+    workers = replace(workers, jobs=min(workers.jobs, _worth(todo)))
     for _ in progress.track(finish(todo, root, workers), len(todo), what):
         pass
     return {at: at.records() for at in work}
+
+
+def _worth(todo: Sequence[Shard]) -> int:
+    """How many processes have enough to do to be worth their start."""
+    if isinstance(todo[0].system, GraphSystem):
+        return len(todo)
+    seconds = sum(shard.duration_s for shard in todo)
+    return min(len(todo), math.ceil(seconds / NEMO_WORKER_S))
 
 
 def _missing(

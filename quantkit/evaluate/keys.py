@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from quantkit.core.files import sha256_json
 from quantkit.core.versions import code_digest, library_versions
 from quantkit.evaluate.system import NemoSystem, System
 
+_ROOMS = ("evaluate", "verify", "stream", "core")
 _SCORING = ("numpy", "kaldialign", "whisper-normalizer")
 
 
@@ -28,7 +31,7 @@ def system_key(system: System) -> dict[str, Any]:
         }
     else:
         decides = {"graphs": system.model_sha256, "reference": system_key(system.reference)}
-    return {**decides, "versions": system_versions(system)}
+    return {**decides, "versions": dict(system_versions(system))}
 
 
 def system_digest(system: System) -> str:
@@ -36,15 +39,23 @@ def system_digest(system: System) -> str:
     return sha256_json(system_key(system))
 
 
-def system_versions(system: System) -> dict[str, str]:
+def system_versions(system: System) -> Mapping[str, str]:
     """Digest of the code that a system runs through, and versions of the libraries.
 
+    They are those that this process started with, whatever is installed meanwhile.
+
     Raises:
-        MissingExtraError: one of them is not installed.
+        MissingExtraError: a library is not installed.
     """
-    if isinstance(system, NemoSystem):
-        rooms, libraries = ["reference", "export"], ["torch", "nemo_toolkit"]
-    else:
-        rooms, libraries = [], ["onnxruntime"]
-    code = code_digest([*rooms, "evaluate", "verify", "stream", "core"])
-    return {"quantkit": code, **library_versions([*_SCORING, *libraries])}
+    return _nemo_versions() if isinstance(system, NemoSystem) else _graph_versions()
+
+
+@cache
+def _nemo_versions() -> Mapping[str, str]:
+    code = code_digest([*_ROOMS, "reference", "export"])
+    return {"quantkit": code, **library_versions([*_SCORING, "torch", "nemo_toolkit"])}
+
+
+@cache
+def _graph_versions() -> Mapping[str, str]:
+    return {"quantkit": code_digest(_ROOMS), **library_versions([*_SCORING, "onnxruntime"])}

@@ -89,9 +89,9 @@ def _evaluate(shards: Sequence[Shard], root: Path, workers: Workers) -> Iterator
         from quantkit.evaluate.cluster import on_cluster
 
         return on_cluster(shards, root, workers.dask)
-    if workers.jobs == 1 or len(shards) == 1:
+    if workers.jobs == 1:
         return _in_turn(shards, root)
-    return _in_pool(shards, root, min(workers.jobs, len(shards)))
+    return _in_pool(shards, root, workers.jobs)
 
 
 def _in_turn(shards: Sequence[Shard], root: Path) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -21,6 +22,13 @@ from quantkit.core.progress import Silent
 from quantkit.evaluate import Workers, evaluate
 from quantkit.evaluate.cluster import check_workers
 from tests.evaluate.conftest import Disturbing, tree
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """A client that cannot connect closes when it is collected, which may block a new one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,9 @@ import pytest
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.evaluate import Workers, evaluate
+from quantkit.evaluate.results import Results
+from quantkit.evaluate.shards import Shard
+from quantkit.evaluate.workers import finish
 from tests.evaluate.conftest import Disturbing, graph_parts, tree
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +124,14 @@ def test_workers_killed_again_and_again_end_it(nemo_done, fp32, speech) -> None:
         pytest.raises(InputError, match=r"killed 3 times in a row .* fp32 on set .* to .*memory"),
     ):
         evaluate([fp32], speech, nemo_done, Workers(jobs=2), Silent())
+
+
+def test_what_kills_workers_does_not_come_to_this_process(nemo_done, fp32, speech) -> None:
+    """Not even if it is all that is left."""
+    results = Results.of(fp32, nemo_done)
+    shard = Shard(fp32, results.directory.name, (speech[0],))
+    with _murderer(), pytest.raises(InputError, match=rf"while they evaluated {shard}\."):
+        list(finish([shard], nemo_done, Workers(jobs=2)))
 
 
 def test_what_is_wrong_in_a_worker_is_said_here(nemo_done, fp32, speech) -> None:
