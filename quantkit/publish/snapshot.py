@@ -1,0 +1,99 @@
+"""Artifacts opened by their name on the hub."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from huggingface_hub import constants, snapshot_download
+
+from quantkit.bundle.manifest import (
+    MANIFEST,
+    check_files,
+    file_problems,
+    load_manifest,
+    seal_problem,
+)
+from quantkit.core.errors import InputError
+from quantkit.core.files import sync_tree
+from quantkit.publish.client import Hub
+
+_NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An artifact on this machine, and the commit that it is."""
+
+    directory: Path
+    commit: str
+
+
+def open_snapshot(name: str) -> Snapshot:
+    """Download the artifact `hf://ORGANISATION/NAME[@REVISION]`, unless it is here already.
+
+    It lies in HF_HOME/quantkit as files of its own: ONNX loaders refuse the links of the hub's
+    cache. A directory has its name only once its files are what its manifest says. What a cut
+    download left is used by the next one. A name with a whole commit needs no network once it is
+    here.
+
+    Raises:
+        InputError: the name is none, the hub does not have it, or it is no sound artifact.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(f"found {name!r}, accepted: hf://ORGANISATION/NAME or ...@REVISION")
+    repository, revision = match["repository"], match["revision"] or "main"
+    commit = revision if _COMMIT.fullmatch(revision) else _commit(name, repository, revision)
+    shelf = Path(constants.HF_HOME) / "quantkit" / repository.replace("/", "--")
+    directory = shelf / commit
+    if not directory.is_dir():
+        shelf.mkdir(parents=True, exist_ok=True)
+        with FileLock(shelf / f"{commit}.lock"):
+            if not directory.is_dir():
+                _fetch(name, repository, commit, directory)
+    return Snapshot(directory, commit)
+
+
+def _commit(name: str, repository: str, revision: str) -> str:
+    hub = Hub()
+    with hub.errors(name):
+        return str(hub.retried(lambda: hub.api.repo_info(repository, revision=revision)).sha)
+
+
+def _fetch(name: str, repository: str, commit: str, directory: Path) -> None:
+    """Download beside `directory`, check, and rename."""
+    partial = directory.with_name(f"{commit}.partial")
+    _download(name, repository, commit, partial, [MANIFEST])
+    manifest = load_manifest(partial)
+    if problem := seal_problem(manifest):
+        raise InputError(f"{name}: {MANIFEST} {problem}; it has to be built and published again")
+    _download(name, repository, commit, partial, list(manifest["files"]))
+    if damaged := file_problems(partial, manifest):
+        # The client takes a file of the right name for the right file.
+        _download(name, repository, commit, partial, list(damaged), again=True)
+        check_files(partial, manifest)
+    shutil.rmtree(partial / ".cache")
+    sync_tree(partial)
+    partial.replace(directory)
+
+
+def _download(
+    name: str, repository: str, commit: str, folder: Path, files: list[str], *, again: bool = False
+) -> None:
+    hub = Hub()
+    with hub.errors(name):
+        hub.retried(
+            lambda: snapshot_download(
+                repository,
+                revision=commit,
+                local_dir=folder,
+                allow_patterns=files,
+                force_download=again,
+                endpoint=hub.api.endpoint,
+            )
+        )
