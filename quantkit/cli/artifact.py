@@ -19,8 +19,8 @@ def open_artifact(name: str) -> Path:
         return Path(name)
     try:
         from quantkit.publish.snapshot import open_snapshot
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "huggingface_hub", "hub") from None
+    except ModuleNotFoundError:
+        raise MissingExtraError("huggingface_hub", "hub") from None
     snapshot = open_snapshot(name)
     messages().print(f"{name}: commit {snapshot.commit}", highlight=False)
     return snapshot.directory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +41,6 @@ def publish(
         force: publish what has changed or missed a gate; the card says so.
         dry_run: only print each file with size and digest, and the card; no network is touched.
     """
-    from huggingface_hub.utils import disable_progress_bars
-
     from quantkit.publish.client import Hub
     from quantkit.publish.publish import Request, plan
     from quantkit.publish.publish import publish as send
@@ -55,8 +52,6 @@ def publish(
         show(files_table(planned.items))
         print(planned.card, end="")
         return
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     commit = send(
         request,
         hub,

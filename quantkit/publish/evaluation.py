@@ -113,8 +113,6 @@ def _read(path: Path) -> Report:
 
 
 def _row(name: str, rate: Rate, utterances: int | None, words: int | None) -> WordErrors:
-    compared = rate.delta is not None
-    ends = (rate.delta_low, rate.delta_high)
     return WordErrors(
         name=name,
         utterances=utterances,
@@ -123,5 +121,7 @@ def _row(name: str, rate: Rate, utterances: int | None, words: int | None) -> Wo
         interval=(rate.low, rate.high),
         reference=rate.wer - rate.delta if rate.delta is not None else None,
         delta=rate.delta,
-        delta_interval=(ends[0], ends[1]) if compared and None not in ends else None,
+        delta_interval=None
+        if rate.delta_low is None or rate.delta_high is None
+        else (rate.delta_low, rate.delta_high),
     )

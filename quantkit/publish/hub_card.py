@@ -37,4 +37,5 @@ def hub_card(
         model_name=recipe.name,
         eval_results=evaluation.results() if evaluation else None,
     )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{model_card(manifest, publication)}").content
+    body = model_card(manifest, publication)
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))

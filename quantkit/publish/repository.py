@@ -38,10 +38,10 @@ def prepare_repository(hub: Hub, name: str, revision: str, *, private: bool) -> 
         hub.retried(lambda: hub.api.create_repo(name, private=private, exist_ok=True))
         found = bool(hub.retried(lambda: hub.api.repo_info(name)).private)
         if found != private:
-            words = {True: "private", False: "public"}
+            is_, asked = ("private", "public") if found else ("public", "private")
             raise InputError(
-                f"hf://{name}: found a {words[found]} repository, accepted: a {words[private]} one; "
-                f"say --{words[found]}, or change it in the repository's settings"
+                f"hf://{name}: found a {is_} repository, accepted: a {asked} one; say --{is_}, or "
+                "change it in the repository's settings"
             )
         if revision != "main":
             hub.retried(lambda: hub.api.create_branch(name, branch=revision, exist_ok=True))
