@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from quantkit.core.errors import MissingExtraError
@@ -21,6 +22,15 @@ def open_artifact(name: str) -> Path:
         from quantkit.publish.snapshot import open_snapshot
     except ModuleNotFoundError:
         raise MissingExtraError("huggingface_hub", "hub") from None
+    calm_bars()
     snapshot = open_snapshot(name)
     messages().print(f"{name}: commit {snapshot.commit}", highlight=False)
     return snapshot.directory
+
+
+def calm_bars() -> None:
+    """Leave the bars of the hub's client to terminals: in a log they are lines without end."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()

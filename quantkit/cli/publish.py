@@ -8,8 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from quantkit.cli.app import app
-from quantkit.cli.artifact import open_artifact
-from quantkit.terminal.console import messages, show
+from quantkit.cli.artifact import calm_bars, open_artifact
+from quantkit.terminal.console import complain, messages, show
 from quantkit.terminal.publish import files_table
 
 
@@ -51,7 +51,10 @@ def publish(
     if hub is None:
         show(files_table(planned.items))
         print(planned.card, end="")
+        if planned.licence is None:
+            complain("the licence is that of the source model, which is asked for when publishing")
         return
+    calm_bars()
     commit = send(
         request,
         hub,

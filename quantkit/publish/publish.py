@@ -16,7 +16,7 @@ from quantkit.publish.artifact import CARD, Artifact, check_artifact
 from quantkit.publish.client import Hub
 from quantkit.publish.evaluation import Evaluation, find_evaluation
 from quantkit.publish.hub_card import hub_card
-from quantkit.publish.licence import find_licence
+from quantkit.publish.licence import Licence, find_licence
 from quantkit.publish.read_back import read_back
 from quantkit.publish.repository import check_repository, prepare_repository
 from quantkit.publish.upload import Item, upload
@@ -46,11 +46,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """The files as they will be on the hub, the card among them, and what they are called."""
+    """What will be on the hub.
+
+    Attributes:
+        name: of the artifact.
+        items: every file.
+        card: the content of one of them.
+        licence: None where only the hub can tell it and was not asked.
+    """
 
     name: str
     items: Sequence[Item]
     card: str
+    licence: Licence | None
 
 
 def plan(request: Request, hub: Hub | None) -> Plan:
@@ -80,7 +88,7 @@ def plan(request: Request, hub: Hub | None) -> Plan:
     manifest = _published(artifact, files)
     text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
     items = [*files, _text(CARD, card), _text(MANIFEST, text)]
-    return Plan(artifact.recipe.name, items, card)
+    return Plan(artifact.recipe.name, items, card, licence)
 
 
 def publish(

@@ -25,7 +25,7 @@ def files_table(files: Sequence[File]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     table.add_column("file")
     table.add_column("bytes", justify="right")
-    table.add_column("sha256", no_wrap=True)
+    table.add_column("sha256", overflow="fold")
     for file in files:
         table.add_row(file.name, f"{file.bytes:,}", file.sha256)
     return table
