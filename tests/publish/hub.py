@@ -109,6 +109,7 @@ class Hub:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     hub: Hub
 
     def log_message(self, *_: Any) -> None:
@@ -366,7 +367,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": "no entry"}, {"X-Error-Code": "EntryNotFound"})
             return
         content = self.hub.objects[blob.sha256] if blob.content is None else blob.content
-        content = self.hub.tampered.pop(path, content)
+        if self.command == "GET":
+            content = self.hub.tampered.pop(path, content)
         headers = {"X-Repo-Commit": found[0], "ETag": f'"{blob.oid}"', "Accept-Ranges": "bytes"}
         given = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if given:
