@@ -18,6 +18,8 @@ from quantkit.recipe.load import validated
 from quantkit.recipe.model import Recipe
 
 CARD = "README.md"
+#: Where a published manifest keeps what was overruled.
+FORCED = "forced"
 #: What the runtime keeps beside an artifact; it never leaves the machine.
 PREPARED = ".prepared"
 
@@ -47,7 +49,8 @@ def check_artifact(directory: Path, evaluation: Evaluation | None, *, force: boo
 
     Raises:
         InputError: a file is missing, unknown or changed, or the manifest was edited.
-        GateError: a gate of the recipe or of the comparison was missed.
+        GateError: a gate of the recipe or of the comparison was missed, or the artifact comes from
+            a hub where it was published in spite of such problems.
     """
     manifest = load_manifest(directory)
     _check_names(directory, manifest)
@@ -67,6 +70,7 @@ def check_artifact(directory: Path, evaluation: Evaluation | None, *, force: boo
         if not gate.passed
     ]
     missed += evaluation.missed() if evaluation else []
+    missed += [problem for problem in manifest.get(FORCED, []) if problem not in missed]
     if missed and not force:
         raise GateError(
             "\n".join(f"{directory}: {problem}" for problem in missed)

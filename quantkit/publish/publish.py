@@ -12,7 +12,7 @@ from typing import Any
 from quantkit.bundle.card import Publication
 from quantkit.bundle.manifest import MANIFEST, load_manifest, sealed
 from quantkit.core.files import sha256_file
-from quantkit.publish.artifact import CARD, Artifact, check_artifact
+from quantkit.publish.artifact import CARD, FORCED, Artifact, check_artifact
 from quantkit.publish.client import Hub
 from quantkit.publish.evaluation import Evaluation, find_evaluation
 from quantkit.publish.hub_card import hub_card
@@ -135,6 +135,6 @@ def _published(artifact: Artifact, files: Sequence[Item]) -> Mapping[str, Any]:
             **artifact.manifest,
             "files": {file.name: {"bytes": file.bytes, "sha256": file.sha256} for file in files},
             "total_bytes": sum(file.bytes for file in files),
-            **({"forced": list(artifact.problems)} if artifact.problems else {}),
+            **({FORCED: list(artifact.problems)} if artifact.problems else {}),
         }
     )

@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -13,7 +13,8 @@ from huggingface_hub import constants
 
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.cli import main
-from tests.publish.hub import TOKEN, running_hub
+from tests.publish.endpoints import running_hub
+from tests.publish.hub import TOKEN
 
 RECIPE = {
     "schema": 1,
@@ -53,7 +54,7 @@ def toy_model(tmp_path_factory) -> Path:
 
 
 def make_artifact(model: Path, out: Path, **changes) -> Path:
-    facts = {
+    facts: dict[str, Any] = {
         "recipe": RECIPE,
         "source": {"name": "demo", "revision": None, "sha256": "5" * 64},
         "versions": {"quantkit": "0.1.0"},

@@ -93,7 +93,10 @@ def test_the_token_is_not_repeated_even_if_the_hub_does(artifact, hub, run, capl
             {"joint.onnx.data": {"lfs": {"oid": "7" * 64, "size": 1_600_000, "pointerSize": 9}}},
             r"joint\.onnx\.data: found sha256 777777777777, sent ",
         ),
-        ({"tokens.txt": {"path": "tokens.tx"}}, r"tokens\.txt: is missing(.|\n)*tokens\.tx: was not"),
+        (
+            {"tokens.txt": {"path": "tokens.tx"}},
+            r"tokens\.txt: is missing(.|\n)*tokens\.tx: was not",
+        ),
     ],
 )
 def test_a_difference_on_the_hub_is_named(artifact, hub, run, lie, expected) -> None:

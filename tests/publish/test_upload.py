@@ -93,7 +93,7 @@ def test_an_upload_cut_twenty_times(artifact, hub, run, waits) -> None:
 
 def test_a_cut_connection_is_taken_up_in_the_same_run(artifact, hub, run, waits) -> None:
     """Of a file in parts only the part that broke is sent again."""
-    broken = []
+    broken: list[str] = []
 
     def cut_once(name, _size):
         if name.endswith("-0") and not broken and hub.received > 6 << 20:
