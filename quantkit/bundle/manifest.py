@@ -38,6 +38,8 @@ def load_manifest(artifact: Path) -> dict[str, Any]:
     missing = [key for key in _KEYS if key not in manifest]
     if missing:
         raise InputError(f"{path}: missing {', '.join(missing)}; build the artifact again")
+    if odd := [name for name in manifest["files"] if Path(name).name != name]:
+        raise InputError(f"{path}: files: found {odd[0]!r}, accepted: names without a folder")
     return dict(manifest)
 
 

@@ -81,10 +81,6 @@ def check_artifact(directory: Path, evaluation: Evaluation | None, *, force: boo
 
 def _check_names(directory: Path, manifest: Mapping[str, Any]) -> None:
     listed = set(manifest["files"])
-    if odd := sorted(name for name in listed if Path(name).name != name):
-        raise InputError(
-            f"{directory / MANIFEST}: files: found {odd[0]!r}, accepted: names without a folder"
-        )
     found = {path.name for path in directory.iterdir()}
     if missing := sorted(listed - found):
         raise InputError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from json import JSONDecodeError
 from typing import TypeVar
 
 from httpx2 import HTTPError, NetworkError, RemoteProtocolError, TimeoutException
 from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from quantkit.core.errors import InputError
@@ -50,15 +49,16 @@ class Hub:
             HTTPError: the failure is no passing one, or came too often. While large files are
                 sent the client wraps it into a RuntimeError.
         """
-        for attempt in count():
+        attempt = 0
+        while True:
             try:
                 return call()
             except (HTTPError, RuntimeError, JSONDecodeError) as error:
                 wait = _wait_s(_cause(error), attempt)
-                if wait is None or attempt == ATTEMPTS - 1:
+                attempt += 1
+                if wait is None or attempt == ATTEMPTS:
                     raise
             time.sleep(wait)
-        raise AssertionError
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
@@ -71,7 +71,7 @@ class Hub:
             yield
         except InputError:
             raise
-        except (HTTPError, LocalEntryNotFoundError, RuntimeError, ValueError) as error:
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:
             # Without its cause: requests and answers in it may repeat the token.
             raise InputError(f"{what}: {self._explained(error)}") from None
 

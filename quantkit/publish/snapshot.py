@@ -68,13 +68,17 @@ def _commit(name: str, repository: str, revision: str) -> str:
 def _fetch(name: str, repository: str, commit: str, directory: Path) -> None:
     """Download beside `directory`, check, and rename."""
     partial = directory.with_name(f"{commit}.partial")
-    _download(name, repository, commit, partial, [MANIFEST])
+    _download(name, repository, commit, partial, [MANIFEST], again=True)
+    if not (partial / MANIFEST).is_file():
+        raise InputError(
+            f"{name}: found no {MANIFEST}, accepted: an artifact that `quantkit publish` uploaded"
+        )
     manifest = load_manifest(partial)
     if problem := seal_problem(manifest):
         raise InputError(f"{name}: {MANIFEST} {problem}; it has to be built and published again")
     _download(name, repository, commit, partial, list(manifest["files"]))
     if damaged := file_problems(partial, manifest):
-        # The client takes a file of the right name for the right file.
+        # Whatever arrived whole is right for the client, even if it is not what was sent.
         _download(name, repository, commit, partial, list(damaged), again=True)
         check_files(partial, manifest)
     shutil.rmtree(partial / ".cache")

@@ -94,14 +94,18 @@ def _stale(hub: Hub, repository: str, head: str, items: Iterable[Item]) -> list[
     more = there - {item.name for item in items} - {ATTRIBUTES}
     if not more:
         return []
-    published = (
-        set(json.loads(read_file(hub, repository, head, MANIFEST))["files"])
-        if MANIFEST in there
-        else set()
-    )
+    published = set()
+    if MANIFEST in there:
+        published = _listed(read_file(hub, repository, head, MANIFEST))
     if foreign := sorted(more - published - {CARD}):
         raise InputError(
             f"hf://{repository}: found {', '.join(foreign)}, which are no part of an artifact; "
             "accepted: a repository or --revision of artifacts only"
         )
     return sorted(more)
+
+
+def _listed(manifest: bytes) -> set[str]:
+    """The files of a manifest; none if it is of another kind."""
+    content = json.loads(manifest)
+    return set(content.get("files", ())) if isinstance(content, dict) else set()

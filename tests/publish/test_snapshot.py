@@ -95,6 +95,13 @@ def test_names_that_are_none(hub, run, command, name) -> None:
     assert f"found {name!r}, accepted: hf://ORGANISATION/NAME" in ran.err
 
 
+def test_a_repository_of_another_kind(hub, run) -> None:
+    hub.add("org/other")
+    ran = run("transcribe", "hf://org/other", "a.wav")
+    assert ran.code == 2
+    assert "hf://org/other: found no manifest.json, accepted: an artifact that" in ran.err
+
+
 @pytest.mark.parametrize("name", ["hf://org/none", "hf://org/toy@v9"])
 def test_what_the_hub_does_not_have(hub, published, run, name) -> None:
     ran = run("transcribe", name, "a.wav")

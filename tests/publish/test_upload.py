@@ -1,5 +1,6 @@
 """What arrives, and what a broken upload leaves to do."""
 
+import hashlib
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import pytest
 
 from quantkit.bundle.manifest import load_manifest, seal_problem
 from tests.publish.conftest import make_artifact
-from tests.publish.hub import TOKEN, Fault
+from tests.publish.hub import TOKEN, Blob, Fault
 
 FIRST = "0" * 40
 
@@ -139,6 +140,19 @@ def test_a_commit_whose_answer_is_lost_is_made_once(artifact, hub, run, waits) -
     assert hub.received == sum(_large(hub, artifact).values())
 
 
+def test_a_branch_that_moved_meanwhile_is_not_overwritten(artifact, hub, run) -> None:
+    def move(*_) -> None:
+        repo = hub.repos["org/toy"]
+        repo.commits["e" * 40] = repo.commits[FIRST]
+        repo.branches["main"] = "e" * 40
+
+    hub.on_piece = move
+    ran = run("publish", artifact, "--repo", "org/toy")
+    assert ran.code == 2
+    assert "somebody else changed the repository meanwhile" in ran.err
+    assert hub.repos["org/toy"].branches["main"] == "e" * 40
+
+
 def test_a_new_artifact_replaces_the_old_one(artifact, hub, run, toy_model, tmp_path) -> None:
     assert run("publish", artifact, "--repo", "org/toy").code == 0
     smaller = tmp_path / "smaller"
@@ -164,8 +178,12 @@ def test_a_branch(artifact, hub, run) -> None:
 
 
 @pytest.mark.parametrize("foreign", ["model.safetensors", "notes/a.txt"])
-def test_files_of_somebody_else_are_not_touched(artifact, hub, run, foreign) -> None:
+@pytest.mark.parametrize("manifest", [None, b'{"files": ["a"]}', b"[]"])
+def test_files_of_somebody_else_are_not_touched(artifact, hub, run, foreign, manifest) -> None:
     repo = hub.add("org/toy")
+    if manifest is not None:
+        blob = Blob(len(manifest), hashlib.sha256(manifest).hexdigest(), manifest)
+        repo.commits[FIRST]["manifest.json"] = blob
     repo.commits[FIRST][foreign] = repo.commits[FIRST][".gitattributes"]
     ran = run("publish", artifact, "--repo", "org/toy")
     assert ran.code == 2
