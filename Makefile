@@ -8,7 +8,7 @@ CLIPS := $(addprefix calibration/asterisk-parity/,agent-pass.flac vm-savefolder.
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench quantizers clean
+.PHONY: help build test lint bench publish quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
+
+publish: build ## the artifact of RECIPE to REPO=ORG/NAME on a model hub; FLAGS=--dry-run only shows
+	@test -n "$(REPO)" || { echo "make publish: say REPO=ORG/NAME" >&2; exit 2; }
+	@$(BIN)/quantkit publish $(ARTIFACT) --repo $(REPO) $(FLAGS)
 
 SCHEMES := int4-olive-kquant int8-ort-dynamic int8-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
   mixed-budget mixed-budget-3bit

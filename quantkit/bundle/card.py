@@ -193,6 +193,8 @@ def _parity(parity: Mapping[str, Any]) -> list[str]:
     ]
     if parity["encoder_max_abs_error"] is not None:
         rows.append(("largest encoder error", f"{parity['encoder_max_abs_error']:.2g}"))
+    if parity.get("kl") is not None:
+        rows.append(("mean divergence of distributions (KL), nats", f"{parity['kl']['mean']:.2g}"))
     wer = parity.get("wer")
     if wer is not None:
         rows.append(("word error rate, PyTorch", f"{wer['reference']:.2%}"))

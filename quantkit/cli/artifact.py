@@ -24,7 +24,7 @@ def open_artifact(name: str) -> Path:
         raise MissingExtraError("huggingface_hub", "hub") from None
     calm_bars()
     snapshot = open_snapshot(name)
-    messages().print(f"{name}: commit {snapshot.commit}", highlight=False)
+    messages().print(f"{name}: commit {snapshot.commit}", highlight=False, soft_wrap=True)
     return snapshot.directory
 
 

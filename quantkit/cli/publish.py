@@ -59,7 +59,7 @@ def publish(
         request,
         hub,
         planned,
-        lambda line: messages().print(line, highlight=False),
+        lambda line: messages().print(line, highlight=False, soft_wrap=True),
         private=private,
     )
     print(f"hf://{repo}@{commit}: {len(planned.items)} files, as sent")

@@ -34,7 +34,7 @@ def hub_card(
         tags=["onnx", "onnxruntime", "streaming", "transducer"],
         base_model=base,
         base_model_relation="quantized" if base and recipe.quantize is not None else None,
-        model_name=recipe.name,
+        model_name=recipe.name if evaluation else None,
         eval_results=evaluation.results() if evaluation else None,
     )
     body = model_card(manifest, publication)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import constants
 
 from quantkit.bundle.manifest import (
     MANIFEST,
@@ -19,7 +19,6 @@ from quantkit.bundle.manifest import (
 )
 from quantkit.core.errors import InputError
 from quantkit.core.files import sync_tree
-from quantkit.publish.client import Hub
 
 _NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -36,7 +35,7 @@ class Snapshot:
 def open_snapshot(name: str) -> Snapshot:
     """Download the artifact `hf://ORGANISATION/NAME[@REVISION]`, unless it is here already.
 
-    It lies in HF_HOME/quantkit as files of its own: ONNX loaders refuse the links of the hub's
+    It lies in HF_HOME/quantkit/ORGANISATION/NAME@COMMIT as files of its own: ONNX loaders refuse the links of the hub's
     cache. A directory has its name only once its files are what its manifest says. What a cut
     download left is used by the next one. A name with a whole commit needs no network once it is
     here.
@@ -49,17 +48,18 @@ def open_snapshot(name: str) -> Snapshot:
         raise InputError(f"found {name!r}, accepted: hf://ORGANISATION/NAME or ...@REVISION")
     repository, revision = match["repository"], match["revision"] or "main"
     commit = revision if _COMMIT.fullmatch(revision) else _commit(name, repository, revision)
-    shelf = Path(constants.HF_HOME) / "quantkit" / repository.replace("/", "--")
-    directory = shelf / commit
+    directory = Path(constants.HF_HOME) / "quantkit" / f"{repository}@{commit[:12]}"
     if not directory.is_dir():
-        shelf.mkdir(parents=True, exist_ok=True)
-        with FileLock(shelf / f"{commit}.lock"):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory.with_name(f"{directory.name}.lock")):
             if not directory.is_dir():
                 _fetch(name, repository, commit, directory)
     return Snapshot(directory, commit)
 
 
 def _commit(name: str, repository: str, revision: str) -> str:
+    from quantkit.publish.client import Hub  # heavy, and not needed for what is here
+
     hub = Hub()
     with hub.errors(name):
         return str(hub.retried(lambda: hub.api.repo_info(repository, revision=revision)).sha)
@@ -67,7 +67,7 @@ def _commit(name: str, repository: str, revision: str) -> str:
 
 def _fetch(name: str, repository: str, commit: str, directory: Path) -> None:
     """Download beside `directory`, check, and rename."""
-    partial = directory.with_name(f"{commit}.partial")
+    partial = directory.with_name(f"{directory.name}.partial")
     _download(name, repository, commit, partial, [MANIFEST], again=True)
     if not (partial / MANIFEST).is_file():
         raise InputError(
@@ -89,6 +89,10 @@ def _fetch(name: str, repository: str, commit: str, directory: Path) -> None:
 def _download(
     name: str, repository: str, commit: str, folder: Path, files: list[str], *, again: bool = False
 ) -> None:
+    from huggingface_hub import snapshot_download
+
+    from quantkit.publish.client import Hub
+
     hub = Hub()
     with hub.errors(name):
         hub.retried(
