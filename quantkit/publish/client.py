@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ _ADVICE = {
     429: "the hub is asked too often; wait and publish again, what has arrived stays there",
     507: "the hub has no room; free some storage and publish again",
 }
+
+
+_STATUS = re.compile(rf"\(({'|'.join(map(str, _ADVICE))}) ")
 
 
 class Hub:
@@ -86,7 +90,9 @@ class Hub:
         text = self._redacted(str(cause).strip() or type(cause).__name__)
         if isinstance(cause, HTTPError):
             return f"cannot reach {self.api.endpoint}: {text}; try again, what has arrived stays"
-        return text
+        # The storage's client is not of Python: its failures are words.
+        found = _STATUS.search(text)
+        return f"{text}; {_ADVICE[int(found[1])]}" if found else text
 
     @staticmethod
     def _redacted(text: str) -> str:

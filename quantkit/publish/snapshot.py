@@ -35,10 +35,10 @@ class Snapshot:
 def open_snapshot(name: str) -> Snapshot:
     """Download the artifact `hf://ORGANISATION/NAME[@REVISION]`, unless it is here already.
 
-    It lies in HF_HOME/quantkit/ORGANISATION/NAME@COMMIT as files of its own: ONNX loaders refuse the links of the hub's
-    cache. A directory has its name only once its files are what its manifest says. What a cut
-    download left is used by the next one. A name with a whole commit needs no network once it is
-    here.
+    It lies in HF_HOME/quantkit/ORGANISATION/NAME@COMMIT, as files of its own: ONNX loaders refuse
+    the links of the hub's cache. A directory has its name only once its files are what its manifest
+    says. What a cut download left is used by the next one. A name with a whole commit needs no
+    network once it is here.
 
     Raises:
         InputError: the name is none, the hub does not have it, or it is no sound artifact.

@@ -4,6 +4,8 @@ import os
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantkit.bundle.inventory import inventory
 from quantkit.bundle.manifest import check_files, load_manifest, seal_problem, sealed
@@ -80,6 +82,25 @@ def test_what_loading_keeps_is_no_part_of_an_artifact(model, artifact, tmp_path)
     bundle_native(model, tmp_path / "again", FACTS)
     assert load_manifest(tmp_path / "again") == load_manifest(artifact)
     assert not (tmp_path / "again" / ".prepared").exists()
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | NUMBERS | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+            ),
+            max_leaves=10,
+        ),
+    )
+)
+def test_the_seal_survives_the_disk(manifest) -> None:
+    assert seal_problem(json.loads(json.dumps(sealed(manifest), indent=2))) is None
 
 
 def test_the_seal_breaks_with_any_edit(artifact) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from huggingface_hub import constants
 
 from quantkit.core.errors import InputError
 from tests.publish.hub import TOKEN, Fault
@@ -83,6 +84,14 @@ def test_the_token_is_not_repeated_even_if_the_hub_does(artifact, hub, run, capl
     with pytest.raises(InputError, match="<token>") as caught:
         run("publish", artifact, "--repo", "org/toy", "--debug")
     assert TOKEN not in str(caught.getrepr(chain=True))
+
+
+def test_what_the_newer_storage_refuses_is_explained_too(artifact, hub, run, monkeypatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    hub.faults.append(Fault("xet-write-token", 403, message=f"no: {TOKEN}"))
+    ran = run("publish", artifact, "--repo", "org/toy")
+    assert ran.code == 2
+    assert re.search(r"403 Forbidden.*; the token may not do this; give it write access", ran.err)
 
 
 @pytest.mark.parametrize(
