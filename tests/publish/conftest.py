@@ -33,7 +33,7 @@ PARITY = {
     "wer": {"reference": 0.25, "candidate": 0.25},
 }
 #: float32 numbers of each graph: one goes to the hub in parts, the others whole.
-WEIGHTS = {"encoder": 2_300_000, "predictor": 700_000, "joint": 400_000}
+WEIGHTS = {"encoder": 700_000, "predictor": 250_000, "joint": 100_000}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.publish.hub import Fault, Hub
 
-PIECE = 1 << 16
+PIECE = 1 << 14
 
 
 class CutError(Exception):

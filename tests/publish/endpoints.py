@@ -20,7 +20,7 @@ from huggingface_hub import ModelCard
 from tests.publish.connection import Connection
 from tests.publish.hub import TOKEN, Blob, Hub
 
-PART = 4 << 20
+PART = 1 << 20
 
 
 class Endpoints(Connection):

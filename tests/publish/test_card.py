@@ -118,7 +118,7 @@ def test_the_card_of_a_compared_artifact(artifact, hub, run, report) -> None:
     assert "95% intervals" in text
     assert "algorithmic latency 490 ms (delay)" in text
     assert "| token errors | 1 of 42 |" in text
-    assert "| encoder | 2,300,000 | 32.00 | 9.2 |" in text
+    assert "| encoder | 700,000 | 32.00 | 2.8 |" in text
     assert "quantkit transcribe hf://org/toy speech.wav" in text
     assert "quantkit bundle hf://org/toy --format sherpa" in text
     assert "  block_size: 32\n" in text

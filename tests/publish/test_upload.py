@@ -13,6 +13,7 @@ import pytest
 
 from quantkit.bundle.manifest import load_manifest, seal_problem
 from tests.publish.conftest import make_artifact
+from tests.publish.endpoints import PART
 from tests.publish.hub import TOKEN, Blob, Fault
 
 FIRST = "0" * 40
@@ -97,7 +98,7 @@ def test_a_cut_connection_is_taken_up_in_the_same_run(artifact, hub, run, waits)
     broken: list[str] = []
 
     def cut_once(name, _size):
-        if name.endswith("-0") and not broken and hub.received > 6 << 20:
+        if name.endswith("-0") and not broken and hub.received > 3 << 19:
             broken.append(name)
             raise ConnectionError
 
@@ -105,7 +106,7 @@ def test_a_cut_connection_is_taken_up_in_the_same_run(artifact, hub, run, waits)
     assert run("publish", artifact, "--repo", "org/toy").code == 0
     _assert_is_the_artifact(hub, artifact)
     assert broken
-    assert hub.received - sum(_large(hub, artifact).values()) < 4 << 20
+    assert hub.received - sum(_large(hub, artifact).values()) < PART
 
 
 def test_a_process_killed_in_the_middle(artifact, hub) -> None:
@@ -113,7 +114,7 @@ def test_a_process_killed_in_the_middle(artifact, hub) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
     def stop_in_the_largest(name, _size):
-        if "-" in name and hub.received > 6 << 20:
+        if "-" in name and hub.received > 3 << 19:
             reached.set()
             go_on.wait(30)
 
