@@ -11,7 +11,7 @@ SUITE ?= recipes/suites/demo.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build compare test lint bench quantizers clean
+.PHONY: help build compare test lint bench publish quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
+
+publish: build ## the artifact of RECIPE to REPO=ORG/NAME on a model hub; FLAGS=--dry-run only shows
+	@test -n "$(REPO)" || { echo "make publish: say REPO=ORG/NAME" >&2; exit 2; }
+	@$(BIN)/quantkit publish $(ARTIFACT) --repo $(REPO) $(FLAGS)
 
 quantizers: .venv/.ready ## Olive's quantizers and ours, matrix by matrix: time, memory, errors
 	@$(BIN)/python -m quantkit.bench.quantizers recipes/demo-int4-gptq.yaml --outputs

@@ -26,6 +26,7 @@ weights without a download. It has the topology of larger models of its kind, no
 | Input | 16 kHz mono, 128 log-mel bands, not normalized |
 | Contexts | {contexts}, in 80 ms frames (left, right) |
 | Weights | half precision: these rounded values are the reference |
+| Licence | Apache-2.0, as the project |
 
 ## Word error rate
 Streamed chunk by chunk through NeMo's own cache-aware streaming, greedy decoding; per cent, with

@@ -1,4 +1,4 @@
-"""The artifact's manifest: reading it, and checking the files that it lists."""
+"""The artifact's manifest: its seal, reading it, and checking the files that it lists."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from quantkit.core.errors import InputError
-from quantkit.core.files import sha256_file
+from quantkit.core.files import sha256_file, sha256_json
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+SEAL = "digest"
 _KEYS = ("recipe", "source", "versions", "files", "total_bytes", "graphs", "latency", "parity")
 
 
@@ -37,7 +38,27 @@ def load_manifest(artifact: Path) -> dict[str, Any]:
     missing = [key for key in _KEYS if key not in manifest]
     if missing:
         raise InputError(f"{path}: missing {', '.join(missing)}; build the artifact again")
+    if odd := [name for name in manifest["files"] if Path(name).name != name]:
+        raise InputError(f"{path}: files: found {odd[0]!r}, accepted: names without a folder")
     return dict(manifest)
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with `digest`, the SHA-256 of the canonical JSON of all its other keys.
+
+    It shows that somebody edited the manifest by hand; it is no signature.
+    """
+    content = {key: value for key, value in manifest.items() if key != SEAL}
+    return content | {SEAL: sha256_json(content)}
+
+
+def seal_problem(manifest: Mapping[str, Any]) -> str | None:
+    """What is wrong with a manifest's own digest; None if it is right."""
+    if SEAL not in manifest:
+        return "has no digest of its own, because an older version wrote it"
+    if sealed(manifest)[SEAL] != manifest[SEAL]:
+        return "was edited after it was written"
+    return None
 
 
 def weights_and_bits(manifest: Mapping[str, Any]) -> tuple[int, float]:
@@ -54,13 +75,16 @@ def check_files(artifact: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         InputError: one line for each file that is missing or differs.
     """
-    wrong = [
-        f"{artifact / name}: {problem}"
-        for name, facts in manifest["files"].items()
-        if (problem := _problem(artifact / name, facts))
-    ]
+    wrong = file_problems(artifact, manifest)
     if wrong:
-        raise InputError("\n".join([*wrong, "copy the artifact again, or build it again"]))
+        lines = [f"{artifact / name}: {problem}" for name, problem in wrong.items()]
+        raise InputError("\n".join([*lines, "copy the artifact again, or build it again"]))
+
+
+def file_problems(artifact: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """By name, what is wrong with the files that are missing or differ from the manifest."""
+    found = {name: _problem(artifact / name, facts) for name, facts in manifest["files"].items()}
+    return {name: problem for name, problem in found.items() if problem is not None}
 
 
 def _problem(path: Path, facts: Mapping[str, Any]) -> str | None:

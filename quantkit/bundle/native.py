@@ -13,7 +13,7 @@ from typing import Any
 
 from quantkit.bundle.card import model_card
 from quantkit.bundle.inventory import GRAPHS, inventory
-from quantkit.bundle.manifest import MANIFEST, SCHEMA
+from quantkit.bundle.manifest import MANIFEST, SCHEMA, sealed
 from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_file, write_json, write_text
 
@@ -67,7 +67,7 @@ def bundle_native(
     write_text(out / "README.md", model_card(manifest))
     files["README.md"] = _facts(out / "README.md")
     total = sum(file["bytes"] for file in files.values())
-    write_json(out / MANIFEST, manifest | {"files": files, "total_bytes": total})
+    write_json(out / MANIFEST, sealed(manifest | {"files": files, "total_bytes": total}))
 
 
 def copy_file(source: Path, target: Path) -> None:

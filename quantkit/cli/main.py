@@ -19,7 +19,7 @@ _EXTRAS = {
     "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets joblib jinja2 junitparser",
     "cluster": "dask distributed",
-    "hub": "huggingface_hub",
+    "hub": "huggingface_hub httpx2",
 }
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from quantkit.cli.app import STORE, app
+from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import GateError
 from quantkit.terminal.console import messages, show
 from quantkit.terminal.recipes import (
@@ -140,7 +141,7 @@ def sensitivity(
 
 @app.command
 def verify(
-    artifact: Path,
+    artifact: str,
     /,
     *,
     manifest: Path | None = None,
@@ -151,7 +152,7 @@ def verify(
     """Compare an artifact with the PyTorch model it was made from, token by token.
 
     Args:
-        artifact: the artifact directory.
+        artifact: the artifact directory, or hf://ORGANISATION/NAME[@REVISION].
         manifest: speech to compare on, as JSON lines; default the recipe's.
         source: the .nemo file; default what the recipe names.
         store: where what PyTorch says is kept and found again.
@@ -161,7 +162,8 @@ def verify(
     from quantkit.pipeline import Store, verify_artifact
     from quantkit.pipeline.progress import progress_on
 
-    proof = verify_artifact(artifact, manifest, source, Store(store), progress_on(messages()))
+    folder = open_artifact(artifact)
+    proof = verify_artifact(folder, manifest, source, Store(store), progress_on(messages()))
     if json is not None:
         write_json(json, proof.parity)
     _judge(proof.parity, proof.gates)

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from quantkit.cli.app import app
+from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import InputError
 from quantkit.terminal.console import Partial, complain
 
 
 @app.command
 def transcribe(
-    artifact: Path,
+    artifact: str,
     /,
     *audio: Path,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -30,7 +31,7 @@ def transcribe(
     """Stream audio files through an artifact.
 
     Args:
-        artifact: the artifact directory.
+        artifact: the artifact directory, or hf://ORGANISATION/NAME[@REVISION].
         audio: files of any sample rate and channel count.
         json: one JSON object a line and file, with token times.
         realtime: take the audio as slowly as it was spoken.
@@ -51,7 +52,7 @@ def transcribe(
     if realtime and streams > 1:
         raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
     texts = _texts(references) if references else {}
-    transcriber = Transcriber.load(artifact, threads, prepare=prepare)
+    transcriber = Transcriber.load(open_artifact(artifact), threads, prepare=prepare)
     if streams == 1:
         results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
     else:

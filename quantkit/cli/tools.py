@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from quantkit.cli.app import app
+from quantkit.cli.artifact import open_artifact
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
 from quantkit.terminal.console import messages, show
 
@@ -56,7 +57,7 @@ def quantize(
 
 @app.command
 def bench(
-    *artifact: Path,
+    *artifact: str,
     threads: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     rounds: int = 50,
     audio: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
@@ -68,8 +69,8 @@ def bench(
     """Measure speed, memory and size, taking turns between candidates call by call.
 
     Args:
-        artifact: artifacts, directories or files of other exporters' streaming encoders, and .nemo
-            checkpoints, which NeMo runs in PyTorch.
+        artifact: artifacts, also by name on a hub, directories or files of other exporters'
+            streaming encoders, and .nemo checkpoints, which NeMo runs in PyTorch.
         threads: threads to measure with; may be repeated; default all cores that may be used.
         rounds: timed encoder steps of each candidate.
         audio: speech for whole recognizers; may be repeated.
@@ -85,9 +86,10 @@ def bench(
     from quantkit.pipeline.progress import progress_on
 
     counts, progress = parse_counts(streams, audio), progress_on(messages())
-    report = measure(artifact, threads, rounds, audio, progress, chunk_ms)
+    artifacts = [open_artifact(name) for name in artifact]
+    report = measure(artifacts, threads, rounds, audio, progress, chunk_ms)
     if counts:
-        report["streams"] = bench_streams(artifact, threads, counts, audio, progress)
+        report["streams"] = bench_streams(artifacts, threads, counts, audio, progress)
     if json is not None:
         write_json(json, report)
     for table in [*bench_tables(report), *(profile_tables(report) if profile else [])]:

@@ -28,7 +28,7 @@ def load_report(path: Path) -> Report:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Report.model_validate(content, strict=True)
     except OSError as error:
-        problem = f"{path}: cannot read the baseline: {error.strerror}"
+        problem = f"{path}: cannot read the report: {error.strerror}"
     except UnicodeDecodeError:
         problem = f"{path}: this is not UTF-8 text"
     except json.JSONDecodeError as error:

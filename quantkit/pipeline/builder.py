@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 import quantkit
-from quantkit.bundle.manifest import MANIFEST, load_manifest
+from quantkit.bundle.manifest import MANIFEST, load_manifest, seal_problem
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, leftovers, sha256_json
 from quantkit.core.speech import read_manifest
@@ -120,6 +120,8 @@ def _why(out: Path, key: StageKey) -> str:
     if not (out / MANIFEST).is_file():
         return "never run"
     manifest = load_manifest(out)
+    if problem := seal_problem(manifest):
+        return f"the artifact's {MANIFEST} {problem}"
     for name, facts in manifest["files"].items():
         if not (out / name).is_file() or (out / name).stat().st_size != facts["bytes"]:
             return f"the artifact's {name} is damaged"

@@ -4,9 +4,11 @@ import os
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantkit.bundle.inventory import inventory
-from quantkit.bundle.manifest import check_files, load_manifest
+from quantkit.bundle.manifest import check_files, load_manifest, seal_problem, sealed
 from quantkit.bundle.native import Facts, bundle_native, copy_file
 from quantkit.core.errors import InputError
 
@@ -80,6 +82,37 @@ def test_what_loading_keeps_is_no_part_of_an_artifact(model, artifact, tmp_path)
     bundle_native(model, tmp_path / "again", FACTS)
     assert load_manifest(tmp_path / "again") == load_manifest(artifact)
     assert not (tmp_path / "again" / ".prepared").exists()
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | NUMBERS | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+            ),
+            max_leaves=10,
+        ),
+    )
+)
+def test_the_seal_survives_the_disk(manifest) -> None:
+    assert seal_problem(json.loads(json.dumps(sealed(manifest), indent=2))) is None
+
+
+def test_the_seal_breaks_with_any_edit(artifact) -> None:
+    manifest = load_manifest(artifact)
+    assert seal_problem(manifest) is None
+    assert seal_problem(dict(reversed(manifest.items()))) is None
+    for key in manifest:
+        assert seal_problem(manifest | {key: "edited"}) == "was edited after it was written"
+    assert seal_problem(manifest | {"more": 1}) is not None
+    del manifest["digest"]
+    assert seal_problem(manifest) == "has no digest of its own, because an older version wrote it"
+    assert seal_problem(sealed(manifest)) is None
 
 
 def test_the_card_says_what_was_measured(artifact) -> None:
@@ -175,3 +208,11 @@ def test_a_manifest_that_is_none(tmp_path, content, expected) -> None:
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError, match=expected):
         load_manifest(tmp_path)
+
+
+def test_names_that_lead_out_of_the_artifact(artifact) -> None:
+    manifest = load_manifest(artifact)
+    manifest["files"]["../secret"] = manifest["files"]["tokens.txt"]
+    (artifact / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"found '\.\./secret', accepted: names without a folder"):
+        load_manifest(artifact)

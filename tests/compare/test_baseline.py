@@ -111,7 +111,7 @@ def test_a_report_is_read_back_as_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read the baseline: No such file"),
+        (None, "cannot read the report: No such file"),
         (b"\xff", "not UTF-8"),
         (b'{"schema": 1,', r"report\.json:1:14: this is not JSON"),
         (b"[]", "the report: .*found \\[\\]"),

@@ -116,6 +116,18 @@ def test_a_damaged_artifact_is_written_again(workshop, monkeypatch) -> None:
     check_files(ARTIFACT, load_manifest(ARTIFACT))
 
 
+def test_an_edited_manifest_is_written_again(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    manifest = ARTIFACT / "manifest.json"
+    right = manifest.read_text()
+    manifest.write_text(right.replace('"token_errors": 1,', '"token_errors": 0,'))
+    assert manifest.read_text() != right
+    expected = "the artifact's manifest.json was edited after it was written"
+    assert _plan(monkeypatch)["bundle"] == expected
+    toy_build(monkeypatch, workshop)
+    assert manifest.read_text() == right
+
+
 def test_a_missed_gate_still_leaves_the_artifact(workshop, monkeypatch) -> None:
     built, _ = toy_build(monkeypatch, workshop, overrides=("verify.gates.token_error_rate=0.01",))
     assert (built.artifact / "manifest.json").is_file()

@@ -1,0 +1,36 @@
+"""Artifacts as commands take them: a directory, or a name on the hub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from quantkit.core.errors import MissingExtraError
+from quantkit.terminal.console import messages
+
+
+def open_artifact(name: str) -> Path:
+    """The directory of an artifact; hf://ORGANISATION/NAME[@REVISION] is downloaded if need be.
+
+    Raises:
+        InputError: the hub does not have it, or it is not what its manifest says.
+        MissingExtraError: the hub is named and `huggingface_hub` is not installed.
+    """
+    if not name.startswith("hf:"):
+        return Path(name)
+    try:
+        from quantkit.publish.snapshot import open_snapshot
+    except ModuleNotFoundError:
+        raise MissingExtraError("huggingface_hub", "hub") from None
+    calm_bars()
+    snapshot = open_snapshot(name)
+    messages().print(f"{name}: commit {snapshot.commit}", highlight=False, soft_wrap=True)
+    return snapshot.directory
+
+
+def calm_bars() -> None:
+    """Leave the bars of the hub's client to terminals: in a log they are lines without end."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
