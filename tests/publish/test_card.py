@@ -64,6 +64,7 @@ def report(artifact, tmp_path):
     document = {
         "schema": 1,
         "versions": {},
+        "command": "quantkit compare toy.yaml",
         "checkpoint": f"demo, sha256 {'5' * 64}",
         "suite": {
             "name": "suite",
