@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantkit.bundle.guide import NATIVE
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """A short model card in Markdown from a manifest without its file list."""
+
+def model_card(manifest: Mapping[str, Any], usage: Sequence[str] = NATIVE) -> str:
+    """A short model card in Markdown from a manifest without its file list.
+
+    `usage` are the lines that say how to run it.
+    """
     recipe, source, latency = manifest["recipe"], manifest["source"], manifest["latency"]
     revision = f" at {source['revision']}" if source["revision"] else ""
     lines = [
@@ -17,10 +22,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         f"{manifest['versions']['quantkit']} from `{source['name']}`{revision} "
         f"(sha256 `{source['sha256']}`).",
         "",
-        "```",
-        "pip install quantkit",
-        "quantkit transcribe . speech.wav",
-        "```",
+        *usage,
         "",
         f"Audio goes in by {latency['chunk_s'] * 1000:g} ms; algorithmic latency "
         f"{latency['algorithmic_s'] * 1000:g} ms ({latency['definition']}).",

@@ -99,7 +99,12 @@ class Client:
         names = [node.name for node in self._decoder.get_inputs()]
         kind = _TYPES[self._decoder.get_inputs()[0].type]
         length = [np.ones(1, kind)] if self._convention.has_length else []
-        values: list[NDArray[Any]] = [np.array([[token]], kind), *length, before.hidden, before.cell]
+        values: list[NDArray[Any]] = [
+            np.array([[token]], kind),
+            *length,
+            before.hidden,
+            before.cell,
+        ]
         output, *_, hidden, cell = self._decoder.run(None, dict(zip(names, values, strict=True)))
         return Prediction(output, hidden, cell)
 

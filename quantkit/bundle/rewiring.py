@@ -75,6 +75,12 @@ class Rewiring:
         array = np.array(values, np.int64)
         return add_constant(self._graph, ir.tensor(array, name=f"bundle_{self._made}"))
 
+    def number(self, value: float) -> ir.Value:
+        """A constant float32 []."""
+        self._made += 1
+        array = np.array(value, np.float32)
+        return add_constant(self._graph, ir.tensor(array, name=f"bundle_{self._made}"))
+
     def reshape(self, value: ir.Value, *shape: int) -> ir.Value:
         """`value` in another shape; 0 keeps an axis as it is."""
         return self.op("Reshape", value, self.ints(*shape))

@@ -12,12 +12,14 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quantkit.bundle.encoder import CacheShapes, attach, open_encoder
-from quantkit.bundle.rewiring import Rewiring
+from quantkit.bundle.rewiring import Rewiring, Sizes
 from quantkit.graph.files import load_model
 from quantkit.stream import StreamingSettings
 
 FILES = {name: f"{name}.sherpa.onnx" for name in ("encoder", "decoder", "joiner")}
 FLOAT, INT32, INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64
+#: The least energy that kaldi's front end tells from silence: the precision of float32.
+FLOOR = 2.0**-23
 #: The batch: streams that are decoded together.
 N = "batch"
 
@@ -60,16 +62,17 @@ def _carried(settings: StreamingSettings) -> int:
 def _encoder(path: Path, settings: StreamingSettings) -> ir.Model:
     wiring, caches = open_encoder(path), CacheShapes.of(settings)
     mels, leading, chunk = settings.mel.n_mels, settings.leading_frames, settings.chunk_frames
-    second = [N, 1, 1, _carried(settings)]
+    first: Sizes = [N, *caches.attention]
+    second: Sizes = [N, 1, 1, _carried(settings)]
     features = wiring.input("audio_signal", FLOAT, [N, mels, chunk])
     wiring.input("length", INT64, [N])  # always a whole window
-    attention = wiring.input("cache_last_channel", FLOAT, [N, *caches.attention])
+    attention = wiring.input("cache_last_channel", FLOAT, first)
     carried = wiring.input("cache_last_time", FLOAT, second)
     length = wiring.input("cache_last_channel_len", INT64, [N])
 
     sizes = wiring.ints(_carried(settings) - leading * mels, leading * mels)
     convolution, before = wiring.ops("Split", [wiring.reshape(carried, 0, -1), sizes], 2, axis=1)
-    new = wiring.op("Transpose", features, perm=[0, 2, 1])
+    new = _guarded(wiring, wiring.op("Transpose", features, perm=[0, 2, 1]), settings)
     frames = wiring.op("Concat", wiring.reshape(before, 0, leading, mels), new, axis=1)
     window = wiring.rows(frames, 0, settings.window_frames)
     step = attach(wiring, settings, window, attention, convolution, length)
@@ -81,10 +84,10 @@ def _encoder(path: Path, settings: StreamingSettings) -> ir.Model:
     )
 
     encoded = wiring.op("Transpose", step.encoded, perm=[0, 2, 1])
-    shape = [N, settings.encoder.dim, settings.chunk_encoder_frames]
+    shape: Sizes = [N, settings.encoder.dim, settings.chunk_encoder_frames]
     wiring.output("outputs", encoded, FLOAT, shape)
     wiring.output("encoded_lengths", step.encoded_length, INT64, ["frames"])
-    wiring.output("cache_last_channel_next", step.attention, FLOAT, [N, *caches.attention])
+    wiring.output("cache_last_channel_next", step.attention, FLOAT, first)
     wiring.output("cache_last_time_next", wiring.reshape(following, 0, 1, 1, -1), FLOAT, second)
     wiring.output("cache_last_channel_len_next", step.cache_length, INT64, [N])
     model = wiring.finish()
@@ -92,9 +95,20 @@ def _encoder(path: Path, settings: StreamingSettings) -> ir.Model:
     return model
 
 
+def _guarded(wiring: Rewiring, frames: ir.Value, settings: StreamingSettings) -> ir.Value:
+    """Log-mel energies with NeMo's guard, ln(x + guard), from ln(max(x, FLOOR)).
+
+    What the floor has swallowed counts as silence.
+    """
+    energy = wiring.op("Exp", frames)
+    loud = wiring.op("Greater", energy, wiring.number(FLOOR * (1 + 1e-5)))
+    heard = wiring.op("Where", loud, energy, wiring.number(0.0))
+    return wiring.op("Log", wiring.op("Add", heard, wiring.number(settings.mel.log_guard)))
+
+
 def _decoder(path: Path, settings: StreamingSettings) -> ir.Model:
     wiring, hidden = Rewiring(load_model(path), str(path)), settings.predictor.hidden
-    state = [settings.predictor.layers, N, hidden]
+    state: Sizes = [settings.predictor.layers, N, hidden]
     targets = wiring.input("targets", INT32, [N, 1])
     length = wiring.input("target_length", INT32, [N])
     wiring.feed("token", wiring.op("Cast", targets, to=INT64))
@@ -114,6 +128,6 @@ def _joiner(path: Path, settings: StreamingSettings) -> ir.Model:
     for (name, size), port in zip(shapes, ("encoder_output", "decoder_output"), strict=True):
         frame = wiring.input(port, FLOAT, [N, size, 1])
         wiring.feed(name, wiring.op("Transpose", frame, perm=[0, 2, 1]))
-    logits = [N, 1, settings.vocabulary_size + 1]
+    logits: Sizes = [N, 1, settings.vocabulary_size + 1]
     wiring.output("joint_output", wiring.take("logits"), FLOAT, logits)
     return wiring.finish()

@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Exit codes: 0 done, 1 gate, 2 input, 3 extra missing."""
 
-from quantkit.cli import recipes, speech, tools
+from quantkit.cli import bundle, recipes, speech, tools
 from quantkit.cli.app import app
 from quantkit.cli.main import main
 
-__all__ = ["app", "main", "recipes", "speech", "tools"]
+__all__ = ["app", "bundle", "main", "recipes", "speech", "tools"]
