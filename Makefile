@@ -1,5 +1,6 @@
 RECIPE ?= recipes/demo-int4-gptq.yaml
 PYTHON ?= python3
+FORMAT ?= genai
 
 NAME := $(basename $(notdir $(RECIPE)))
 ARTIFACT := artifacts/$(NAME)
@@ -8,7 +9,7 @@ CLIPS := $(addprefix calibration/asterisk-parity/,agent-pass.flac vm-savefolder.
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench quantizers clean
+.PHONY: help build test lint bench bundle quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,9 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
 
+bundle: build ## the artifact of RECIPE in another runtime's layout, FORMAT (genai or sherpa)
+	@$(BIN)/quantkit bundle $(ARTIFACT) --format $(FORMAT) --out $(ARTIFACT)-$(FORMAT)
+
 SCHEMES := int4-olive-kquant int8-ort-dynamic int8-dynamic fp32 int8-rtn int4-rtn int4-kquant int4-gptq \
   mixed-budget mixed-budget-3bit
 
@@ -45,5 +49,5 @@ clean: ## remove artifacts, the stage store and the tools' caches; the environme
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,cluster,hub,dev]'
+	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,clients,cluster,hub,dev]'
 	@touch $@

@@ -18,6 +18,7 @@ _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
     "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets joblib jinja2 junitparser",
+    "clients": "onnxruntime_genai sherpa_onnx",
     "cluster": "dask distributed",
     "hub": "huggingface_hub",
 }
