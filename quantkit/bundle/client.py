@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,11 @@ class Client:
         hidden, cell = (zeros(node) for node in self._decoder.get_inputs()[-2:])
         return self._predict(Prediction(hidden, hidden, cell), self.blank_id)
 
-    def advance(self, predictions: list[Prediction], tokens: list[int]) -> list[Prediction]:
+    def advance(self, predictions: Sequence[Prediction], tokens: Sequence[int]) -> list[Prediction]:
         """The prediction after one more token; of one stream."""
         return [self._predict(predictions[0], tokens[0])]
 
-    def logits(self, encoded: Array, predictions: list[Prediction]) -> Array:
+    def logits(self, encoded: Array, predictions: Sequence[Prediction]) -> Array:
         """Joint logits [1, T, vocabulary + 1] of frames [1, T, dim], frame by frame."""
         first, second = (node.name for node in self._joiner.get_inputs())
         shape = (1, 1, -1) if self._convention.time_major else (1, -1, 1)
