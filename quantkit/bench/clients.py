@@ -3,10 +3,11 @@
 `python -m quantkit.bench.clients ARTIFACT... --published DIR` bundles each artifact, runs it in
 onnxruntime-genai and sherpa-onnx over real recordings, and prints one row per client and model:
 tokens that differ from the native runtime's on the same artifact, word error rate, its paired
-difference to the native runtime's with a 95 % interval, time of a chunk, resident memory. DIR is
-what `quantkit.bench.incumbent` has built from the same checkpoint and chunk length: Olive's recipe
-runs in onnxruntime-genai, ONNX Runtime's dynamic int8 in sherpa-onnx, as published; both are
-compared with the native runtime on the first artifact.
+differences to the native runtime's and to that of the export published for the same client, with
+95 % intervals, time of a chunk, added memory. DIR is what `quantkit.bench.incumbent` has built from
+the same checkpoint and chunk length: Olive's recipe runs in onnxruntime-genai, ONNX Runtime's
+dynamic int8 in sherpa-onnx, as published; both are compared with the native runtime on the first
+artifact.
 """
 
 from __future__ import annotations
@@ -36,6 +37,22 @@ SPEECH = [
 ]
 
 
+#: The candidate of `quantkit.bench.incumbent` that is published for each client.
+PUBLISHED = {"genai": ("kquant", publish_genai), "sherpa": ("int8", publish_sherpa)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two word error rates on the same utterances, with its 95 % interval; shares of one."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2%} ({self.low:+.2%} to {self.high:+.2%})"
+
+
 @dataclass(frozen=True)
 class ClientRow:
     """One client with one model. Rates are of tokens and words, as shares of one."""
@@ -46,78 +63,98 @@ class ClientRow:
     token_exact_utterances: int
     token_error_rate: float
     wer: float
-    wer_difference: float
-    wer_difference_interval: tuple[float, float]
+    to_native: Difference
+    to_published: Difference | None
     step_ms: float
     rss_bytes: int
 
 
 def compare_runs(
-    client: str, model: str, run: ClientRun, native: ClientRun, speech: Sequence[Utterance]
+    client: str,
+    model: str,
+    run: ClientRun,
+    native: ClientRun,
+    speech: Sequence[Utterance],
+    published: ClientRun | None = None,
 ) -> ClientRow:
     """A client's row against the native runtime on the same utterances, all of which have texts."""
     tokens = [
         int(kaldialign.edit_distance(ours.tokens, theirs.tokens)["total"])
         for ours, theirs in zip(native.heard, run.heard, strict=True)
     ]
-    scored = [
-        (word_errors(str(one.text), ours.text)[0], *word_errors(str(one.text), theirs.text))
-        for one, ours, theirs in zip(speech, native.heard, run.heard, strict=True)
-    ]
-    before, after, words = map(list, zip(*scored, strict=True))
-    more = [b - a for a, b in zip(before, after, strict=True)]
+    errors, words = _errors(run, speech)
     return ClientRow(
         client=client,
         model=model,
         utterances=len(speech),
         token_exact_utterances=tokens.count(0),
         token_error_rate=sum(tokens) / sum(len(one.tokens) for one in native.heard),
-        wer=sum(after) / sum(words),
-        wer_difference=sum(more) / sum(words),
-        wer_difference_interval=rate_interval(more, words),
+        wer=sum(errors) / sum(words),
+        to_native=_difference(run, native, speech),
+        to_published=None if published is None else _difference(run, published, speech),
         step_ms=step_ms(run),
         rss_bytes=run.rss_bytes,
     )
 
 
+def _errors(run: ClientRun, speech: Sequence[Utterance]) -> tuple[list[int], list[int]]:
+    """Word errors and words of each utterance."""
+    scored = [
+        word_errors(str(one.text), heard.text) for one, heard in zip(speech, run.heard, strict=True)
+    ]
+    return [errors for errors, _ in scored], [words for _, words in scored]
+
+
+def _difference(run: ClientRun, other: ClientRun, speech: Sequence[Utterance]) -> Difference:
+    (errors, words), (before, _) = _errors(run, speech), _errors(other, speech)
+    more = [b - a for a, b in zip(before, errors, strict=True)]
+    return Difference(sum(more) / sum(words), *rate_interval(more, words))
+
+
 def measure(
-    artifacts: Sequence[Path], published: Path | None, speech: Sequence[Utterance], threads: int
+    artifacts: Sequence[Path], exported: Path | None, speech: Sequence[Utterance], threads: int
 ) -> Iterator[ClientRow]:
     """The rows of the table, one after the other as they are measured."""
     audio = [one.audio for one in speech]
-    native: list[ClientRun] = []
+    published: dict[str, ClientRun] = {}
     with tempfile.TemporaryDirectory() as scratch:
+        native = {one: run_client("native", one, audio, threads) for one in artifacts}
+        if exported is not None:
+            for client, (model, publish) in PUBLISHED.items():
+                publish(exported / model, artifacts[0], Path(scratch) / model)
+                run = run_client(client, Path(scratch) / model, audio, threads)
+                yield compare_runs(client, f"published {model}", run, native[artifacts[0]], speech)
+                published[client] = run
         for artifact in artifacts:
             bundle = Path(scratch) / artifact.name
             bundle_artifact(artifact, ["genai", "sherpa"], bundle)
-            native.append(run_client("native", artifact, audio, threads))
-            yield compare_runs("native", artifact.name, native[-1], native[-1], speech)
-            for client in ("genai", "sherpa"):
+            ours = native[artifact]
+            yield compare_runs("native", artifact.name, ours, ours, speech)
+            for client in PUBLISHED:
                 run = run_client(client, bundle, audio, threads)
-                yield compare_runs(client, artifact.name, run, native[-1], speech)
-        if published is not None:
-            kquant, int8 = Path(scratch) / "kquant", Path(scratch) / "int8"
-            publish_genai(published / "kquant", artifacts[0], kquant)
-            publish_sherpa(published / "int8", artifacts[0], int8)
-            for client, model in (("genai", kquant), ("sherpa", int8)):
-                run = run_client(client, model, audio, threads)
-                yield compare_runs(client, f"published {model.name}", run, native[0], speech)
+                other = published.get(client)
+                yield compare_runs(client, artifact.name, run, ours, speech, other)
 
 
 def line(row: ClientRow) -> str:
     """One row of a Markdown table."""
-    low, high = row.wer_difference_interval
-    exact = f"{row.token_exact_utterances} of {row.utterances}"
-    wer = f"{row.wer_difference:+.2%} ({low:+.2%} to {high:+.2%})"
-    return (
-        f"| {row.client} | {row.model} | {exact} | {row.token_error_rate:.2%} | {row.wer:.2%} | "
-        f"{wer} | {row.step_ms:.1f} ms | {row.rss_bytes / 1e6:.0f} MB |"
+    cells = (
+        row.client,
+        row.model,
+        f"{row.token_exact_utterances} of {row.utterances}",
+        f"{row.token_error_rate:.2%}",
+        f"{row.wer:.2%}",
+        row.to_native,
+        "" if row.to_published is None else row.to_published,
+        f"{row.step_ms:.1f} ms",
+        f"{row.rss_bytes / 1e6:.0f} MB",
     )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 HEAD = (
     "| client | model | same tokens as native | token errors | WER | WER - native (paired 95 %) | "
-    "chunk | resident |\n|---|---|--:|--:|--:|--:|--:|--:|"
+    "WER - published | chunk | added memory |\n|---|---|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
