@@ -68,12 +68,14 @@ def test_every_token_is_the_native_runtimes(
             theirs.extend([found], encoded, [encoded.shape[1]])
         assert expected.tokens
         exact += found.tokens == expected.tokens
-    if name == "fp32":
-        assert exact == len(speech[::5])
-        assert max(errors) < 5e-5
+    if (name, layout) == ("int4", "sherpa"):
+        # Its features pass through exp and log; where activations are rounded to 8 bits, a last
+        # bit of them becomes a step.
+        assert exact >= 10
+        assert max(errors) < 0.2
     else:
-        # Activations are rounded to 8 bits, so a last bit may become a step of them.
-        assert exact >= len(speech[::5]) - 1
+        assert exact == 13
+        assert max(errors) < 5e-5
 
 
 @pytest.mark.slow
