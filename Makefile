@@ -1,5 +1,6 @@
 RECIPE ?= recipes/demo-int4-gptq.yaml
 PYTHON ?= python3
+FORMAT ?= genai
 
 NAME := $(basename $(notdir $(RECIPE)))
 ARTIFACT := artifacts/$(NAME)
@@ -11,7 +12,7 @@ SUITE ?= recipes/suites/demo.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build compare test lint bench publish quantizers clean
+.PHONY: help build compare test lint bench bundle publish quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +35,9 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
+
+bundle: build ## the artifact of RECIPE in another runtime's layout, FORMAT (genai or sherpa)
+	@$(BIN)/quantkit bundle $(ARTIFACT) --format $(FORMAT) --out $(ARTIFACT)-$(FORMAT)
 
 publish: build ## the artifact of RECIPE to REPO=ORG/NAME on a model hub; FLAGS=--dry-run only shows
 	@test -n "$(REPO)" || { echo "make publish: say REPO=ORG/NAME" >&2; exit 2; }
@@ -58,5 +62,5 @@ clean: ## remove artifacts, the stage store and the tools' caches; the environme
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,cluster,hub,dev]'
+	$(BIN)/python -m pip install --quiet -c .constraints.txt -e '.[build,eval,clients,cluster,hub,dev]'
 	@touch $@

@@ -9,6 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from quantkit.bundle.guide import NATIVE
+
 
 @dataclass(frozen=True)
 class WordErrors:
@@ -62,15 +64,20 @@ class Publication:
         return f"hf://{self.repository}{revision}"
 
 
-def model_card(manifest: Mapping[str, Any], publication: Publication | None = None) -> str:
+def model_card(
+    manifest: Mapping[str, Any],
+    publication: Publication | None = None,
+    usage: Sequence[str] = NATIVE,
+) -> str:
     """A model card in Markdown, from a manifest and what is known beside it.
 
-    Of the manifest the list of files is not read: the card may be one of them.
+    Of the manifest the list of files is not read: the card may be one of them. `usage` are the
+    lines that say how to run what is on this machine.
     """
     sections = [
         _warning(publication.problems if publication else ()),
         _what(manifest, publication),
-        _run(publication),
+        _run(publication) if publication else list(usage),
         _latency(manifest["latency"]),
         _size(manifest["graphs"]),
         _word_errors(publication) if publication else [],
@@ -105,9 +112,7 @@ def _what(manifest: Mapping[str, Any], publication: Publication | None) -> list[
     return lines
 
 
-def _run(publication: Publication | None) -> list[str]:
-    if publication is None:
-        return ["```", "pip install quantkit", "quantkit transcribe . speech.wav", "```"]
+def _run(publication: Publication) -> list[str]:
     name = publication.name
     return [
         "## How to run it",

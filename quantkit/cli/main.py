@@ -18,7 +18,9 @@ _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
     "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
     "eval": "datasets joblib jinja2 junitparser",
+    "clients": "onnxruntime_genai sherpa_onnx",
     "cluster": "dask distributed",
+    "clients": "onnxruntime_genai sherpa_onnx",
     "hub": "huggingface_hub httpx2",
 }
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70

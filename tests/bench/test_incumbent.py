@@ -99,24 +99,19 @@ def test_an_olive_pass_is_run_and_measured_and_its_model_loads(tmp_path: Path) -
     np.testing.assert_array_equal(found, np.ones((16, 32)))
 
 
-@pytest.fixture(scope="module")
-def built(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("incumbents") / "demo"
-    incumbent.build_incumbent(demo_checkpoint, 560, out)
-    return out
-
-
 @pytest.mark.slow
-def test_every_incumbent_is_a_recognizer_with_its_own_weights(built: Path) -> None:
-    report = json.loads((built / "incumbent.json").read_text())
-    found = find_candidates([built / name for name in ("fp32", "kquant", "int8")])
+def test_every_incumbent_is_a_recognizer_with_its_own_weights(incumbents: Path) -> None:
+    report = json.loads((incumbents / "incumbent.json").read_text())
+    found = find_candidates([incumbents / name for name in ("fp32", "kquant", "int8")])
     assert [candidate.kind for candidate in found] == ["exported"] * 3
     for candidate in found:
         assert candidate.bytes == report["candidates"][candidate.name]
         assert candidate.encoder_bytes is not None
         assert 0 < candidate.encoder_bytes < candidate.bytes
     networks = {
-        (name, network): [n.op_type for n in onnx.load(built / name / f"{network}.onnx").graph.node]
+        (name, network): [
+            n.op_type for n in onnx.load(incumbents / name / f"{network}.onnx").graph.node
+        ]
         for name in ("fp32", "kquant", "int8")
         for network in ("encoder", "decoder", "joiner")
     }
@@ -130,12 +125,12 @@ def test_every_incumbent_is_a_recognizer_with_its_own_weights(built: Path) -> No
 
 @pytest.mark.slow
 def test_the_float_incumbent_says_what_nemo_says_of_the_same_windows(
-    built: Path, demo_checkpoint: Path, parity_manifest: Path
+    incumbents: Path, demo_checkpoint: Path, parity_manifest: Path
 ) -> None:
     """Zeros before the first chunk, two frames always dropped: NeMo's `pad_and_drop`."""
     audio = parity_manifest.parent / "tt-weasels.flac"
     samples = read_audio(audio, 16000)
-    heard = ExportedRecognizer(built / "fp32", 1).transcribe(audio)
+    heard = ExportedRecognizer(incumbents / "fp32", 1).transcribe(audio)
     assert heard.duration_s == pytest.approx(len(samples) / 16000)
     full = len(samples) // (56 * 160) * 7  # frames of chunks that hold nothing but speech
     found = [(token.id, token.frame) for token in heard.tokens if token.frame < full]

@@ -1,0 +1,146 @@
+"""What onnxruntime-genai loads as a `nemotron_speech` model.
+
+Its front end hands over whole chunks with `pre_encode_cache_size` mel frames before each. With 16
+of them a chunk holds the window that the encoder sees, so nothing has to be carried from chunk to
+chunk; the last 7 frames are not used before the next chunk brings them again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from quantkit.bundle.encoder import CacheShapes, attach, open_encoder
+from quantkit.bundle.rewiring import Rewiring
+from quantkit.bundle.tokenizer import tokenizer_files
+from quantkit.core.files import write_json
+from quantkit.graph.files import load_model
+from quantkit.stream import StreamingSettings, Vocabulary
+
+FILES = {name: f"{name}.genai.onnx" for name in ("encoder", "decoder", "joiner")}
+CONFIG = "genai_config.json"
+FLOAT, INT64 = ir.DataType.FLOAT, ir.DataType.INT64
+
+
+def write_genai(artifact: Path, settings: StreamingSettings, out: Path) -> None:
+    """Write three graphs over the artifact's weights, the configuration and the tokenizer."""
+    graphs = {
+        "encoder": _encoder(artifact / "encoder.onnx", settings),
+        "decoder": _decoder(artifact / "predictor.onnx", settings),
+        "joiner": _joiner(artifact / "joint.onnx", settings),
+    }
+    for name, graph in graphs.items():
+        ir.save(graph, out / FILES[name])
+    write_json(out / CONFIG, genai_config(settings))
+    for name, content in tokenizer_files(Vocabulary.load(artifact)).items():
+        write_json(out / name, content)
+
+
+def _encoder(path: Path, settings: StreamingSettings) -> ir.Model:
+    wiring, caches = open_encoder(path), CacheShapes.of(settings)
+    rows = settings.leading_frames + settings.chunk_frames
+    audio = wiring.input("audio_signal", FLOAT, [1, rows, settings.mel.n_mels])
+    attention = wiring.input("cache_last_channel", FLOAT, [1, *caches.attention])
+    convolution = wiring.input("cache_last_time", FLOAT, [1, *caches.convolution])
+    length = wiring.input("cache_last_channel_len", INT64, [1])
+    window = wiring.rows(audio, 0, settings.window_frames)
+    step = attach(wiring, settings, window, attention, convolution, length)
+    steps, dim = settings.chunk_encoder_frames, settings.encoder.dim
+    wiring.output("outputs", step.encoded, FLOAT, [1, steps, dim])
+    wiring.output("encoded_lengths", step.encoded_length, INT64, [1])
+    wiring.output("cache_last_channel_next", step.attention, FLOAT, [1, *caches.attention])
+    wiring.output("cache_last_time_next", step.convolution, FLOAT, [1, *caches.convolution])
+    wiring.output("cache_last_channel_len_next", step.cache_length, INT64, [1])
+    return wiring.finish()
+
+
+def _decoder(path: Path, settings: StreamingSettings) -> ir.Model:
+    wiring, hidden = Rewiring(load_model(path), str(path)), settings.predictor.hidden
+    state = [settings.predictor.layers, 1, hidden]
+    wiring.feed("token", wiring.input("targets", INT64, [1, 1]))
+    wiring.feed("hidden", wiring.input("h_in", FLOAT, state))
+    wiring.feed("cell", wiring.input("c_in", FLOAT, state))
+    # The runtime reads the width from the second axis.
+    prediction = wiring.op("Transpose", wiring.take("prediction"), perm=[0, 2, 1])
+    wiring.output("decoder_output", prediction, FLOAT, [1, hidden, 1])
+    wiring.output("h_out", wiring.take("hidden_next"), FLOAT, state)
+    wiring.output("c_out", wiring.take("cell_next"), FLOAT, state)
+    return wiring.finish()
+
+
+def _joiner(path: Path, settings: StreamingSettings) -> ir.Model:
+    wiring = Rewiring(load_model(path), str(path))
+    dim, hidden = settings.encoder.dim, settings.predictor.hidden
+    wiring.feed("encoded", wiring.input("encoder_output", FLOAT, [1, 1, dim]))
+    wiring.feed("prediction", wiring.input("decoder_output", FLOAT, [1, 1, hidden]))
+    logits = [1, 1, settings.vocabulary_size + 1]
+    wiring.output("joint_output", wiring.take("logits"), FLOAT, logits)
+    return wiring.finish()
+
+
+def genai_config(settings: StreamingSettings) -> dict[str, Any]:
+    """The content of genai_config.json; the runtime refuses keys that it does not know."""
+    caches, mel = CacheShapes.of(settings), settings.mel
+    layers, left_context, dim = caches.attention
+    following = ("cache_last_channel_next", "cache_last_time_next", "cache_last_channel_len_next")
+    states = [name.removesuffix("_next") for name in following]
+    return {
+        "model": {
+            "type": "nemotron_speech",
+            "vocab_size": settings.vocabulary_size + 1,
+            "num_mels": mel.n_mels,
+            "fft_size": mel.n_fft,
+            "hop_length": mel.hop_length,
+            "win_length": mel.window_length,
+            "preemph": mel.preemphasis,
+            "log_eps": mel.log_guard,
+            "subsampling_factor": settings.subsampling_factor,
+            # Of the caches: keys and values, of the left context and of the chunk.
+            "left_context": left_context,
+            "conv_context": settings.encoder.conv_cache,
+            "pre_encode_cache_size": settings.leading_frames,
+            "sample_rate": settings.sample_rate,
+            "chunk_samples": settings.chunk_frames * mel.hop_length,
+            "blank_id": settings.blank_id,
+            "max_symbols_per_step": settings.max_symbols,
+            "encoder": {
+                "filename": FILES["encoder"],
+                "hidden_size": dim,
+                "num_hidden_layers": layers,
+                "inputs": {
+                    "audio_features": "audio_signal",
+                    **{name: name for name in states},
+                },
+                "outputs": {
+                    "encoder_outputs": "outputs",
+                    "output_lengths": "encoded_lengths",
+                    **{name: name for name in following},
+                },
+            },
+            "decoder": {
+                "filename": FILES["decoder"],
+                "hidden_size": settings.predictor.hidden,
+                "num_hidden_layers": settings.predictor.layers,
+                "inputs": {
+                    "targets": "targets",
+                    "lstm_hidden_state": "h_in",
+                    "lstm_cell_state": "c_in",
+                },
+                "outputs": {
+                    "outputs": "decoder_output",
+                    "lstm_hidden_state": "h_out",
+                    "lstm_cell_state": "c_out",
+                },
+            },
+            "joiner": {
+                "filename": FILES["joiner"],
+                "inputs": {
+                    "encoder_outputs": "encoder_output",
+                    "decoder_outputs": "decoder_output",
+                },
+                "outputs": {"logits": "joint_output"},
+            },
+        },
+    }
