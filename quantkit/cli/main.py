@@ -20,7 +20,6 @@ _EXTRAS = {
     "eval": "datasets joblib jinja2 junitparser",
     "clients": "onnxruntime_genai sherpa_onnx",
     "cluster": "dask distributed",
-    "clients": "onnxruntime_genai sherpa_onnx",
     "hub": "huggingface_hub httpx2",
 }
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
