@@ -14,7 +14,13 @@ from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.bundle.native import copy_file
 from quantkit.bundle.sherpa import write_sherpa
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, sha256_file, write_json, write_text
+from quantkit.core.files import (
+    complete_directory,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+)
 from quantkit.stream import StreamingSettings
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -52,6 +58,8 @@ def bundle_artifact(artifact: Path, layouts: Sequence[Layout], out: Path) -> dic
             if layout in _WRITERS:
                 _WRITERS[layout](artifact, settings, folder)
                 errors[layout] = check_layout(artifact, folder, layout, settings)
+        # Another directory than the artifact, also to a build that finds it in its place.
+        manifest["key"] = sha256_json([manifest["key"], wanted])
         manifest["layouts"] = {
             layout: {"max_relative_error": error} for layout, error in errors.items()
         }
