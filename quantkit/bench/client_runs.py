@@ -65,7 +65,7 @@ class GenaiRecognizer:
 
         options = {"intra_op_num_threads": threads}
         config = og.Config(str(bundle))
-        config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
+        config.overlay(json.dumps({"model": {"encoder": {"session_options": options}}}))
         self._og, self._model = og, og.Model(config)
         self._tokenizer = og.Tokenizer(self._model)
         content = json.loads((bundle / genai.CONFIG).read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ artifact.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -25,7 +26,7 @@ import kaldialign
 from quantkit.bench.client_runs import ClientRun, run_client, step_ms
 from quantkit.bench.published import publish_genai, publish_sherpa
 from quantkit.bundle.layouts import bundle_artifact
-from quantkit.core.errors import InputError, QuantkitError
+from quantkit.core.errors import InputError, MissingExtraError, QuantkitError
 from quantkit.core.files import write_text
 from quantkit.core.speech import Utterance, read_manifest
 from quantkit.verify.bootstrap import rate_interval
@@ -169,6 +170,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     rows = []
     try:
+        for package in ("onnxruntime_genai", "sherpa_onnx"):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(package, "clients")
         speech = [one for manifest in given.speech for one in read_manifest(manifest)]
         for one in speech:
             if one.text is None:

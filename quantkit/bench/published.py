@@ -24,7 +24,7 @@ TURNED = [0, 2, 1]
 
 
 def publish_genai(exported: Path, artifact: Path, out: Path) -> None:
-    """Lay the graphs out as the recipe of onnxruntime-genai does.
+    """Lay the graphs out as the recipe of onnxruntime-genai does, with threads as in our bundles.
 
     Args:
         exported: a directory that `quantkit.bench.incumbent` has built.

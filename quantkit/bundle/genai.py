@@ -107,6 +107,7 @@ def genai_config(settings: StreamingSettings) -> dict[str, Any]:
             "max_symbols_per_step": settings.max_symbols,
             "encoder": {
                 "filename": FILES["encoder"],
+                "session_options": {"log_id": "encoder"},
                 "hidden_size": dim,
                 "num_hidden_layers": layers,
                 "inputs": {
@@ -121,6 +122,7 @@ def genai_config(settings: StreamingSettings) -> dict[str, Any]:
             },
             "decoder": {
                 "filename": FILES["decoder"],
+                "session_options": _small("decoder"),
                 "hidden_size": settings.predictor.hidden,
                 "num_hidden_layers": settings.predictor.layers,
                 "inputs": {
@@ -136,6 +138,7 @@ def genai_config(settings: StreamingSettings) -> dict[str, Any]:
             },
             "joiner": {
                 "filename": FILES["joiner"],
+                "session_options": _small("joiner"),
                 "inputs": {
                     "encoder_outputs": "encoder_output",
                     "decoder_outputs": "decoder_output",
@@ -144,3 +147,8 @@ def genai_config(settings: StreamingSettings) -> dict[str, Any]:
             },
         },
     }
+
+
+def _small(name: str) -> dict[str, Any]:
+    """Options of a graph that is too small for threads, which would only disturb the encoder's."""
+    return {"log_id": name, "intra_op_num_threads": 1}
