@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,11 @@ def kill_during(stage: str, workshop: Path, speech: Path) -> None:
         assert process.wait() == -signal.SIGKILL
 
 
+def manifest(artifact: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((artifact / "manifest.json").read_text())
+    return found
+
+
 def digests(directory: Path) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in sorted(directory.iterdir())}
 
@@ -81,6 +87,7 @@ def test_a_build_killed_in_three_stages_gives_the_same_bytes(
     output = finish(tmp_path, speech)
     assert "export: cached" in output
     assert "quantize: cached" in output
+    assert manifest(tmp_path / "artifact") == manifest(undisturbed)
     assert digests(tmp_path / "artifact") == digests(undisturbed)
 
 

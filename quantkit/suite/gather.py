@@ -11,6 +11,7 @@ from filelock import FileLock
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
+from quantkit.sensitivity.reference import spread
 from quantkit.suite.cache import Speech, SpeechCache
 from quantkit.suite.dataset import open_dataset
 from quantkit.suite.digests import FileDigests
@@ -94,20 +95,13 @@ def _judged(name: str, suite: SuiteSettings, source: Source, rows: Sequence[Row]
         counted = Counter(one.reason for one in exclusions).most_common(_NAMED)
         told = "; ".join(f"{count}: {reason}" for reason, count in counted)
         raise InputError(f"none of its {len(rows)} utterances can be used. {told}")
-    deep = _spread(len(good), suite.distributions)
+    deep = set(spread(range(len(good)), suite.distributions))
     utterances = [
         _utterance(name, row, row.speech, deep=number in deep)
         for number, row in enumerate(good)
         if isinstance(row.speech, Speech)
     ]
     return GatheredSet(source.name, source.revision, utterances, exclusions)
-
-
-def _spread(total: int, count: int) -> set[int]:
-    """So many of the numbers below `total`, at even distances; all if there are not more."""
-    return (
-        {index * total // count for index in range(count)} if count < total else set(range(total))
-    )
 
 
 def _utterance(name: str, row: Row, speech: Speech, *, deep: bool) -> SuiteUtterance:
