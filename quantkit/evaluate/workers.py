@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from quantkit.core.errors import InputError
+from quantkit.evaluate.lost import WorkerLostError
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.run import open_system, run_shard
 from quantkit.evaluate.shards import Shard
@@ -35,10 +36,6 @@ class Workers:
 
     jobs: int = 1
     dask: str | None = None
-
-
-class WorkerLostError(Exception):
-    """A worker was killed, and with it what it was working on."""
 
 
 def finish(shards: Sequence[Shard], root: Path, workers: Workers) -> Iterator[Shard]:
