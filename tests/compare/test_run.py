@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -174,9 +175,13 @@ def cluster() -> Iterator[tuple[str, list[int]]]:
     """A Dask scheduler with two worker processes: its address, and the workers' pids."""
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as found:
+    # Dask leaves the settings of its workers' threads in the environment of this process.
+    with (
+        patch.dict(os.environ),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as found,
+    ):
         yield found.scheduler_address, [nanny.pid for nanny in found.workers.values()]
 
 
