@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +46,7 @@ def compare(
         artifacts: directory of the artifacts.
         store: where stages' results, decoded speech and evaluations are kept and found again.
     """
+    from quantkit.bench.machine import usable_cores
     from quantkit.compare.run import Request
     from quantkit.compare.run import compare as run
     from quantkit.evaluate.workers import Workers
@@ -56,7 +56,7 @@ def compare(
 
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: found {jobs}, accepted: 1 or more")
-    workers = Workers(jobs or os.cpu_count() or 1, dask)
+    workers = Workers(jobs or usable_cores(), dask)
     request = Request(recipe, set_, chunk_ms, suite, baseline, speed, workers, artifacts)
     report = run(request, out, Store(store), progress_on(messages()))
     show(comparison_table(report))

@@ -61,8 +61,11 @@ def build_lanes(
 
 
 def _check_checkpoints(entries: Sequence[Entry]) -> None:
+    sources = {entry.recipe.model.source: entry for entry in reversed(entries)}
+    if len(sources) == 1:
+        return
     found: dict[str, Entry] = {}
-    for entry in entries:
+    for entry in reversed(sources.values()):
         with located(entry.path, entry.overrides):
             digest = find_checkpoint(parse_source(entry.recipe.model.source)).sha256
         found.setdefault(digest, entry)

@@ -119,7 +119,12 @@ def _refuse_calibrated(
     progress: StageProgress,
 ) -> None:
     judged = [one.audio for one in _utterances(gathered)]
-    for entry in entries:
+    heard = {
+        entry.recipe.calibrate: entry
+        for entry in reversed(entries)
+        if entry.recipe.needs_calibration() or entry.recipe.needs_sensitivity()
+    }
+    for entry in heard.values():
         with located(entry.path, entry.overrides):
             check_judged(entry.recipe, judged, f"suite {suite.name!r}", store, progress)
 

@@ -112,7 +112,7 @@ def check_judged(
     Raises:
         InputError: a recording of `judged` is also calibrated on, or a recording is wrong.
     """
-    if recipe.calibrate is None or not (recipe.needs_calibration() or recipe.needs_sensitivity()):
+    if recipe.calibrate is None:
         return
     fetched = run(speech_stages(recipe), store, recipe.name, progress)
     directory = fetched[_STAGE].directory if fetched else None
