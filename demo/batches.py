@@ -13,29 +13,33 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from demo.augment import augment
-from demo.features import read_shard
+from demo.features import FRAMES_PER_SECOND, read_shard
 
 #: Padding of phone labels, which the loss passes over.
 UNKNOWN_PHONE = -100
 #: Mel frames for each encoder frame, and phone labels for each encoder frame.
 SUBSAMPLING, LABELS = 8, 2
-FRAMES_PER_SECOND = 100
+#: Mel frames for each phone label.
+LABEL_FRAMES = SUBSAMPLING // LABELS
+
+#: Clips that are heard one after the other as one utterance.
+Group = list[int]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One training clip."""
+    """One training clip, or several joined; `phones` has UNKNOWN_PHONE where nobody knows."""
 
     mel: np.ndarray
     tokens: list[int]
+    source: str
     speaker: str
-    phones: np.ndarray | None
-    synthetic: bool
+    phones: np.ndarray
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded tensors of one step."""
+    """Padded tensors."""
 
     mel: Tensor
     frames: Tensor
@@ -50,26 +54,21 @@ class Corpus:
     def __init__(self, shards: Path, tokenizer: Path) -> None:
         pieces = SentencePieceProcessor(model_file=str(tokenizer / "tokenizer.model"))
         paths = sorted(shards.glob("*.jsonl"))
-        loaded = [(path.stem, *read_shard(path)) for path in paths]
+        loaded = [(path.stem.rpartition("-")[0], *read_shard(path)) for path in paths]
         names = {phone for _, _, entries in loaded for entry in entries for phone in entry.phones}
         self.phones = sorted(names)
         codes = {phone: code for code, phone in enumerate(self.phones)}
         self.items: list[Item] = []
-        for stem, matrix, entries in loaded:
+        for source, matrix, entries in loaded:
             for entry in entries:
                 tokens = pieces.encode(entry.text)
                 if entry.frames < _least_frames(tokens):
                     continue
-                labels = np.array([codes[phone] for phone in entry.phones], dtype=np.int64)
-                self.items.append(
-                    Item(
-                        mel=matrix[entry.start : entry.start + entry.frames],
-                        tokens=tokens,
-                        speaker=entry.speaker,
-                        phones=labels if len(labels) else None,
-                        synthetic=not stem.startswith("game"),
-                    )
-                )
+                phones = np.full(entry.frames // LABEL_FRAMES, UNKNOWN_PHONE)
+                known = [codes[phone] for phone in entry.phones]
+                phones[: len(known)] = known
+                mel = matrix[entry.start : entry.start + entry.frames]
+                self.items.append(Item(mel, tokens, source, entry.speaker, phones))
 
     def statistics(self, count: int = 2000) -> tuple[float, float]:
         """Mean and deviation of log-mel over evenly spaced clips."""
@@ -77,103 +76,87 @@ class Corpus:
         sample = np.concatenate([item.mel for item in self.items[::step]]).astype(np.float64)
         return float(sample.mean()), float(sample.std())
 
+    def joined(self, group: Group) -> Item:
+        """The clips of a group, one after the other."""
+        items = [self.items[clip] for clip in group]
+        if len(items) == 1:
+            return items[0]
+        return Item(
+            mel=np.concatenate([item.mel for item in items]),
+            tokens=[token for item in items for token in item.tokens],
+            source=items[0].source,
+            speaker=items[0].speaker,
+            phones=np.concatenate([item.phones for item in items]),
+        )
 
-def plan(corpus: Corpus, schedule: dict[str, Any], seed: int) -> Iterator[list[list[int]]]:
-    """The utterances of every step, each a group of clips: first short clips with phone labels.
 
-    A batch holds utterances of similar length, a fixed number of seconds of padded audio in all,
+def plan(corpus: Corpus, schedule: dict[str, Any], seed: int) -> Iterator[list[list[Group]]]:
+    """The parts of every step, each a list of utterances.
+
+    A part holds utterances of similar length, a fixed number of seconds of padded audio in all,
     so its cost is steady.
     """
-    start, rest = schedule["start"], schedule["rest"]
-    first = int(start["until"] * schedule["steps"])
-    limit = start["clip_seconds"] * FRAMES_PER_SECOND
-    short = [
-        index
-        for index, item in enumerate(corpus.items)
-        if item.phones is not None and len(item.mel) <= limit
-    ]
-    yield from _batches(corpus, short, start, first, (seed, 0))
-    everything = list(range(len(corpus.items)))
-    yield from _batches(corpus, everything, rest, schedule["steps"] - first, (seed, 1))
+    rng = np.random.default_rng((seed, 1))
+    repeats = schedule["repeats"]
+    clips = np.repeat(
+        np.arange(len(corpus.items)), [repeats.get(item.source, 1) for item in corpus.items]
+    )
+    parts: list[list[Group]] = []
+    for _ in range(schedule["steps"]):
+        while len(parts) < schedule["parts"]:
+            parts += _epoch(corpus, clips, schedule, rng)
+        yield [parts.pop() for _ in range(schedule["parts"])]
 
 
-def _batches(
-    corpus: Corpus, clips: list[int], stage: dict[str, Any], count: int, seed: tuple[int, int]
-) -> Iterator[list[list[int]]]:
-    rng = np.random.default_rng(seed)
-    budget = stage["batch_seconds"] * FRAMES_PER_SECOND
-    while count > 0:
-        groups = list(_groups(corpus, clips, stage, rng))
-        frames = [sum(len(corpus.items[clip].mel) for clip in group) for group in groups]
-        batches: list[list[list[int]]] = [[]]
-        longest = 0
-        for index in np.argsort(frames * rng.uniform(0.9, 1.1, len(frames))):
-            longest = max(longest, frames[index])
-            if batches[-1] and (len(batches[-1]) + 1) * longest > budget:
-                batches.append([])
-                longest = frames[index]
-            batches[-1].append(groups[index])
-        for index in rng.permutation(len(batches))[:count]:
-            yield batches[index]
-        count -= len(batches)
+def _epoch(
+    corpus: Corpus, clips: np.ndarray, schedule: dict[str, Any], rng: np.random.Generator
+) -> list[list[Group]]:
+    budget = schedule["part_seconds"] * FRAMES_PER_SECOND
+    groups = list(_groups(corpus, clips, schedule, rng))
+    frames = [sum(len(corpus.items[clip].mel) for clip in group) for group in groups]
+    parts: list[list[Group]] = [[]]
+    longest = 0
+    for index in np.argsort(frames * rng.uniform(0.9, 1.1, len(frames))):
+        longest = max(longest, frames[index])
+        if parts[-1] and (len(parts[-1]) + 1) * longest > budget:
+            parts.append([])
+            longest = frames[index]
+        parts[-1].append(groups[index])
+    return [parts[index] for index in rng.permutation(len(parts))]
 
 
 def _groups(
-    corpus: Corpus, clips: list[int], stage: dict[str, Any], rng: np.random.Generator
-) -> Iterator[list[int]]:
+    corpus: Corpus, clips: np.ndarray, schedule: dict[str, Any], rng: np.random.Generator
+) -> Iterator[Group]:
     """Clips in random order, some joined with the speaker's next one.
 
     Most clips are shorter than what the encoder remembers; without joined ones the model would
     never meet its own full cache.
     """
-    waiting: dict[str, list[int]] = {}
+    waiting: dict[str, Group] = {}
     for clip in rng.permutation(clips).tolist():
         speaker = corpus.items[clip].speaker
         group = [*waiting.pop(speaker, []), clip]
         frames = sum(len(corpus.items[member].mel) for member in group)
-        short = frames < stage["joined_seconds"] * FRAMES_PER_SECOND
-        if short and rng.random() < stage["joined_share"]:
+        short = frames < schedule["joined_seconds"] * FRAMES_PER_SECOND
+        if short and rng.random() < schedule["joined_share"]:
             waiting[speaker] = group
         else:
             yield group
     yield from waiting.values()
 
 
-def _join(items: list[Item]) -> Item:
-    """The clips one after the other; phones only where all are known."""
-    if len(items) == 1:
-        return items[0]
-    phones = [item.phones for item in items if item.phones is not None]
-    return Item(
-        mel=np.concatenate([item.mel for item in items]),
-        tokens=[token for item in items for token in item.tokens],
-        speaker=items[0].speaker,
-        phones=np.concatenate(phones) if len(phones) == len(items) else None,
-        synthetic=items[0].synthetic,
-    )
-
-
-def assemble(
-    corpus: Corpus,
-    groups: list[list[int]],
-    rng: np.random.Generator,
-    change: bool,
-    stretch_known: bool,
-) -> Batch:
-    """Load, join, augment and pad the clips of one step.
-
-    `stretch_known` lets the tempo of clips with phone labels change too, which voids the labels.
-    """
-    items = [_join([corpus.items[clip] for clip in group]) for group in groups]
+def assemble(corpus: Corpus, groups: list[Group], rng: np.random.Generator) -> Batch:
+    """Load, join, augment and pad the utterances of one part of a step."""
+    items = [corpus.joined(group) for group in groups]
     mels, phones = [], []
     for item in items:
         mel = np.asarray(item.mel, dtype=np.float32)
-        stretch = change and (item.phones is None or stretch_known)
-        if change:
-            least = _least_frames(item.tokens)
-            mel = augment(mel, rng, narrow=item.synthetic, stretch=stretch, at_least=least)
-        mels.append(mel)
-        phones.append(None if stretch else item.phones)
+        frames = max(_least_frames(item.tokens), int(len(mel) * rng.uniform(0.88, 1.14)))
+        babble = np.asarray(corpus.items[rng.integers(len(corpus.items))].mel, dtype=np.float32)
+        mels.append(augment(mel, rng, item.source != "game", frames, babble))
+        middles = (np.arange(frames // LABEL_FRAMES) + 0.5) * len(item.phones)
+        phones.append(item.phones[(middles // (frames // LABEL_FRAMES)).astype(np.int64)])
     frames = torch.tensor([len(mel) for mel in mels])
     padded = np.zeros((len(mels), int(frames.max()), mels[0].shape[1]), dtype=np.float32)
     for row, mel in zip(padded, mels, strict=True):
@@ -193,10 +176,9 @@ def _least_frames(tokens: list[int]) -> int:
     return SUBSAMPLING * (len(tokens) + 4)
 
 
-def _align(phones: list[np.ndarray | None], frames: int) -> Tensor:
+def _align(phones: list[np.ndarray], frames: int) -> Tensor:
     """Phone labels of the 80 ms before each encoder frame: frame t sees mel frames up to 8t."""
     aligned = np.full((len(phones), frames * LABELS), UNKNOWN_PHONE)
     for row, labels in zip(aligned, phones, strict=True):
-        if labels is not None:
-            row[LABELS : LABELS + len(labels)] = labels[: frames * LABELS - LABELS]
+        row[LABELS : LABELS + len(labels)] = labels[: frames * LABELS - LABELS]
     return torch.from_numpy(aligned).view(len(phones), frames, LABELS)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from demo import config as settings
-from demo.batches import FRAMES_PER_SECOND, Corpus, plan
+from demo.batches import Corpus, plan
 from demo.config import HERE
+from demo.features import FRAMES_PER_SECOND
 
 CARD = """\
 # The demo model
@@ -30,7 +34,9 @@ weights without a download. It has the topology of larger models of its kind, no
 
 ## Word error rate
 Streamed chunk by chunk through NeMo's own cache-aware streaming, greedy decoding; per cent, with
-95 % bootstrap intervals over utterances.
+95 % bootstrap intervals over utterances. Two models' rates on all {words:,} words differ by chance
+by less than {detectable:.1f} points, 95 of 100 times, if they err independently; paired comparisons
+of schemes (`quantkit compare`) resolve less and say how much.
 
 | set | utterances | words | {context_heads} |
 |---|--:|--:|{rules}
@@ -46,23 +52,31 @@ Streamed chunk by chunk through NeMo's own cache-aware streaming, greedy decodin
 
 Texts: {texts}.
 
-The game's licence permits modified redistribution with its readme and notices intact and forbids
-selling the game itself. No recording of it is part of this repository, only its subtitles with
-their places in the package (`data/queen.jsonl.gz`).
+The games' licences permit modified redistribution with their readmes and notices intact and forbid
+selling the games themselves. No recording of them is used here but for calibration and parity
+(`calibration/`), only their subtitles with their places in the packages (`data/`).
 
 ## Training
-{steps:,} steps of AdamW over {heard:.0f} hours of audio (clips repeat with new augmentation), in
-about {minutes} minutes on {hardware}. The first {start:.0%} of the steps hear only short clips with
-known phone times; a phone cross-entropy beside the transducer and CTC losses gets training off its
-initial plateau and has faded by {gone:.0%}. Learning rate {peak:g}, flat to {flat:.0%}, then a
-cosine to {last:.1%} of it. `config.yaml` holds every setting, `README.md` the commands.
+{earlier}
+
+Then, from that checkpoint with its layers {origins}: {steps:,} steps of AdamW over {heard:.0f}
+hours of audio (clips repeat with new augmentation: tempo, vocal tract, rooms, channels, noise,
+voices behind, masks), in {minutes} minutes on {hardware}. Losses: transducer,
+{ctc:g} CTC and, where phone times are known, {phone:g} phone cross-entropy of layer {phone_layer}.
+Learning rate {peak:g}, flat to {flat:.0%}, then a cosine to {last:.1%} of it. `config.yaml` holds
+every setting, `README.md` the commands.
+
+Whole utterances of a few held-out clips during training (losses for each piece, WER in per cent):
+
+| steps | transducer | CTC | phone | {set_heads} |
+|--:|--:|--:|--:|{set_rules}
+{curve}
 
 ## What it cannot do
-- It has heard five synthetic voices and one game's cast: expect it to fail on other voices,
-  accents, rooms, noise and spontaneous speech. The Asterisk row shows how badly on one clean
-  real voice.
+- It has heard synthetic voices and two games' casts: expect it to fail on other voices, accents,
+  rooms, noise and spontaneous speech. The Asterisk row shows how badly on one clean real voice.
 - It writes lower-case letters, apostrophes and spaces: no digits, punctuation or capitals.
-- Its vocabulary follows dictionary examples, fortunes and an adventure game.
+- Its vocabulary follows dictionary examples, fortunes and adventure games.
 - Do not use it to transcribe anything that matters.
 """
 
@@ -105,8 +119,16 @@ def main() -> None:
         heard=hours_heard(corpus, config),
         minutes=card["minutes"],
         hardware=card["hardware"],
-        start=training["start"]["until"],
-        gone=training["phone"]["gone"],
+        earlier=card["earlier"].strip(),
+        origins=", ".join(str(origin + 1) for origin in training["initial"]["layers"]),
+        ctc=training["weights"]["ctc"],
+        phone=training["weights"]["phone"],
+        phone_layer=training["phone"]["layer"],
+        set_heads=" | ".join(card["sets"]),
+        set_rules="--:|" * len(card["sets"]),
+        curve="\n".join(_curve_rows(cache / "curve.jsonl", list(card["sets"]))),
+        words=sum(results[name]["words"] for name in card["sets"]),
+        detectable=detectable([results[name] for name in card["sets"]], "[70, 6]"),
         peak=training["rate"]["peak"],
         flat=training["rate"]["flat_until"],
         last=training["rate"]["last"],
@@ -115,19 +137,43 @@ def main() -> None:
 
 
 def seconds_by_source(corpus: Corpus) -> dict[str, list[float]]:
-    """Duration of every training clip; the game's many speakers are one source."""
+    """Duration of every training clip."""
     seconds: dict[str, list[float]] = {}
     for item in corpus.items:
-        source = item.speaker if item.synthetic else "game"
-        seconds.setdefault(source, []).append(len(item.mel) / FRAMES_PER_SECOND)
+        seconds.setdefault(item.source, []).append(len(item.mel) / FRAMES_PER_SECOND)
     return seconds
+
+
+def detectable(results: list[dict[str, Any]], context: str) -> float:
+    """Half-width in points of the 95 % interval of a difference of two independent pooled rates.
+
+    The standard error of each set's rate is taken from its bootstrap interval.
+    """
+    total = sum(result["words"] for result in results)
+    variance = sum(
+        (result["words"] / total * (rate["high"] - rate["low"]) / (2 * 1.96)) ** 2
+        for result in results
+        for rate in [result["wer"][context]]
+    )
+    return 1.96 * math.sqrt(2 * variance)
+
+
+def _curve_rows(path: Path, sets: list[str]) -> Iterator[str]:
+    for line in path.read_text().splitlines():
+        point = json.loads(line)
+        losses = " | ".join(
+            f"{point[name]:.2f}" if name in point else "" for name in ("transducer", "ctc", "phone")
+        )
+        rates = " | ".join(f"{point[name]:.0f}" for name in sets)
+        yield f"| {point['steps']:,} | {losses} | {rates} |"
 
 
 def hours_heard(corpus: Corpus, config: dict[str, Any]) -> float:
     """Hours of audio in all steps of the schedule."""
     frames = sum(
         len(corpus.items[clip].mel)
-        for groups in plan(corpus, config["training"], config["seed"])
+        for parts in plan(corpus, config["training"], config["seed"])
+        for groups in parts
         for group in groups
         for clip in group
     )

@@ -13,6 +13,8 @@ import torch
 
 from demo.synthesize import Phones
 
+#: The front end's hop is 10 ms.
+FRAMES_PER_SECOND = 100
 #: Phone labels are this far apart: two for each 80 ms encoder frame.
 LABEL_SECONDS = 0.04
 
@@ -48,7 +50,7 @@ def phone_labels(phones: Phones, frames: int) -> list[str]:
     if not phones:
         return []
     ends = np.array([end for _, end in phones])
-    middles = (np.arange(int(frames * 0.01 / LABEL_SECONDS)) + 0.5) * LABEL_SECONDS
+    middles = (np.arange(int(frames / FRAMES_PER_SECOND / LABEL_SECONDS)) + 0.5) * LABEL_SECONDS
     indices = np.minimum(np.searchsorted(ends, middles), len(phones) - 1)
     return [phones[index][0] for index in indices]
 

@@ -17,25 +17,26 @@ from demo.features import log_mel
 class Glance:
     """Word error rates of a few clips of every evaluation set at right context 6."""
 
-    def __init__(self, config: dict[str, Any], clips: int = 16) -> None:
+    def __init__(self, config: dict[str, Any], clips: int = 40) -> None:
         features = log_mel(config["model"]["preprocessor"])
         self.sets: dict[str, list[tuple[torch.Tensor, str]]] = {}
-        for folder in sorted((settings.cache(config) / "eval").iterdir()):
+        for name in config["card"]["sets"]:
+            folder = settings.cache(config) / "eval" / name
             rows = [json.loads(line) for line in (folder / "manifest.jsonl").open()]
             rows = [row for row in rows if row["duration_s"] < 8]
             chosen = rows[:: len(rows) // clips][:clips]
-            self.sets[folder.name] = [
+            self.sets[name] = [
                 (torch.from_numpy(features(soundfile.read(folder / row["audio"])[0])), row["text"])
                 for row in chosen
             ]
 
     @torch.inference_mode()
-    def __call__(self, model: nn.Module) -> str:
-        """One line: the rate of each set, and one transcript."""
+    def __call__(self, model: nn.Module) -> tuple[dict[str, float], str]:
+        """The rate of each set in per cent, and one clip's text with what the model made of it."""
         model.eval()
         model.encoder.set_default_att_context_size([70, 6])
         device = next(model.parameters()).device
-        parts, shown = [], ""
+        rates, shown = {}, ""
         for name, clips in self.sets.items():
             mels = [mel for mel, _ in clips]
             encoded, lengths = model.encoder(
@@ -48,6 +49,6 @@ class Glance:
                 reference = text.split()
                 errors += kaldialign.edit_distance(reference, hypothesis.text.split())["total"]
                 words += len(reference)
-                shown = f"| {text} -> {hypothesis.text}"
-            parts.append(f"{name} {100 * errors / words:.0f}%")
-        return " ".join(parts) + f" {shown}"
+                shown = f"{text} -> {hypothesis.text}"
+            rates[name] = round(100 * errors / words, 1)
+        return rates, shown

@@ -13,6 +13,8 @@ from nemo.collections.asr.models import EncDecRNNTBPEModel
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from demo.stem import Stem
+
 TOKENIZER_FILES = {
     "model_path": "tokenizer.model",
     "vocab_path": "vocab.txt",
@@ -20,51 +22,28 @@ TOKENIZER_FILES = {
 }
 
 
-class StandardizingConv(nn.Module):
-    """The first convolution, reading raw log-mel but trained as if mean 0 and deviation 1.
+class Convolution(nn.Module):
+    """NeMo's convolution module, channels last throughout.
 
-    The statistics are part of its weights, zero padding included, so `folded` gives exactly the
-    same function as the plain convolution that NeMo expects.
+    Its padding mask is left out: the convolution is causal and the padding behind the clip.
     """
 
-    def __init__(self, conv: nn.Conv2d, mean: float, deviation: float) -> None:
+    def __init__(self, conv: nn.Module) -> None:
         super().__init__()
-        self.conv, self.mean, self.deviation = conv, mean, deviation
-        self.stride = conv.stride
-        # Causal in time (and, as NeMo has it, in frequency).
-        self.padding = (conv.kernel_size[0] - 1, conv.stride[0] - 1) * 2
+        self.pointwise_conv1, self.pointwise_conv2 = conv.pointwise_conv1, conv.pointwise_conv2
+        self.depthwise_conv, self.batch_norm = conv.depthwise_conv, conv.batch_norm
 
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias for raw log-mel."""
-        weight = self.conv.weight / self.deviation
-        return weight, self.conv.bias - self.mean * weight.sum((1, 2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve a raw log-mel image."""
-        weight, bias = self.folded()
-        return nn.functional.conv2d(nn.functional.pad(x, self.padding), weight, bias, self.stride)
-
-
-class FastStem(nn.Sequential):
-    """The stem's layers as NeMo runs them, with fewer passes over its large images.
-
-    NeMo multiplies by a full mask before every layer. Frames past a clip's end are read only by
-    the next strided convolution, so clearing them once a stage gives the same result. In float32,
-    because raw log-mel loses too much in bfloat16 (and CPUs convolve it no faster).
-    """
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Sub-sample (batch, time, mels); frames past `lengths` must be zero."""
-        x = x[:, None]
+    def forward(self, x: Tensor, **_: object) -> Tensor:
+        """Convolve (batch, frames, width); NeMo's mask and cache are not needed."""
+        depthwise = self.depthwise_conv.weight
+        x = nn.functional.linear(x, self.pointwise_conv1.weight[:, :, 0])
+        x = nn.functional.glu(x).float()
+        x = nn.functional.pad(x, (0, 0, depthwise.shape[2] - 1, 0))
         with torch.autocast(x.device.type, enabled=False):
-            for layer in self:
-                if isinstance(layer, nn.ReLU):
-                    past = torch.arange(x.shape[2], device=x.device) >= lengths[:, None]
-                    x = x.masked_fill_(past[:, None, :, None], 0.0)
-                x = layer(x)
-                if getattr(layer, "stride", None) == (2, 2):
-                    lengths = lengths // 2 + 1
-        return x, lengths
+            image = x[:, None].permute(0, 3, 1, 2)
+            image = nn.functional.conv2d(image, depthwise[:, :, None], groups=len(depthwise))
+        x = nn.functional.silu(self.batch_norm(image.permute(0, 2, 3, 1)[:, 0]))
+        return nn.functional.linear(x, self.pointwise_conv2.weight[:, :, 0])
 
 
 def build(config: dict[str, Any], tokenizer: Path, mean: float, deviation: float) -> nn.Module:
@@ -72,43 +51,18 @@ def build(config: dict[str, Any], tokenizer: Path, mean: float, deviation: float
     settings = OmegaConf.create(config["model"])
     settings.tokenizer.dir = str(tokenizer)
     model = EncDecRNNTBPEModel(cfg=settings)
-    first, *rest = model.encoder.pre_encode.conv
-    model.encoder.pre_encode.conv = FastStem(StandardizingConv(first, mean, deviation), *rest)
+    model.encoder.pre_encode = Stem(model.encoder.pre_encode, mean, deviation)
+    for layer in model.encoder.layers:
+        layer.conv = Convolution(layer.conv)
     return model
-
-
-@torch.no_grad()
-def unit_variance(model: nn.Module, mel: Tensor, lengths: Tensor) -> None:
-    """Scale each layer of the stem, first to last, so that its output has deviation 1.
-
-    With the default initialisation the signal all but vanishes in the stem's six layers.
-    """
-    stem = model.encoder.pre_encode
-    layers = [*(layer for layer in stem.conv.modules() if isinstance(layer, nn.Conv2d)), stem.out]
-    outer = {id(layer.conv): layer for layer in stem.conv if isinstance(layer, StandardizingConv)}
-    for layer in layers:
-        deviations: list[Tensor] = []
-
-        def note(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            deviations.append(output.std())  # noqa: B023 - at once: the next layer overwrites it
-
-        hook = outer.get(id(layer), layer).register_forward_hook(note)
-        layer.bias.zero_()
-        stem(mel.transpose(1, 2), lengths)
-        layer.weight /= deviations[0]
-        hook.remove()
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of the same function as a model that NeMo builds by itself."""
     first = "encoder.pre_encode.conv.0."
     weights = model.state_dict()
-    weights[f"{first}weight"], weights[f"{first}bias"] = model.encoder.pre_encode.conv[0].folded()
-    return {
-        name: value.detach()
-        for name, value in weights.items()
-        if not name.startswith(f"{first}conv.")
-    }
+    weights[f"{first}weight"], weights[f"{first}bias"] = model.encoder.pre_encode.plain()
+    return {name: value.detach() for name, value in weights.items()}
 
 
 def export(model: nn.Module, tokenizer: Path, path: Path) -> None:

@@ -26,11 +26,12 @@ import torch
 
 from demo import config as settings
 from demo import sources
+from demo.align import aligner
 from demo.features import log_mel, write_shard
+from demo.initial import extract_tokenizer, initial_checkpoint
 from demo.sources import RATE, Clip
 from demo.synthesize import Phones, speak
 from demo.text import normalize
-from demo.tokenizer import train_tokenizer
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,18 @@ class Spoken:
     seed: int
 
     @property
+    def source(self) -> str:
+        """Kokoro's many voices are one source; every other voice is its own."""
+        return "kokoro" if self.speaker.startswith("kokoro") else self.speaker
+
+    @property
     def text(self) -> str:
         """What the model has to write."""
         return normalize(self.raw) or ""
 
     def load(self) -> tuple[np.ndarray, Phones]:
         """Samples and phone times."""
-        return speak(self.speaker, self.raw, self.seed)
+        return speak(self.speaker, self.raw, self.seed, packages_folder())
 
 
 def main() -> None:
@@ -59,7 +65,11 @@ def main() -> None:
     packages = sources.fetch(config, cache / "packages")
     prompts = sources.asterisk_prompts(packages)
     game_train, game_held_out = sources.game_lines(config, packages)
-    spoken_train, spoken_held_out = assign_sentences(config, packages)
+    heard = {clip.text for clip in (*prompts, *game_held_out)}
+    recorded = [
+        clip for clip in (*game_train, *sources.sky_lines(packages)) if clip.text not in heard
+    ]
+    spoken_train, spoken_held_out = assign_sentences(config, packages, recorded, heard)
 
     write_evaluation_set(cache / "eval/asterisk", prompts)
     write_evaluation_set(cache / "eval/game", game_held_out)
@@ -73,10 +83,9 @@ def main() -> None:
     write_joined_manifest(calibration, ["asterisk-calibration", "game-calibration"])
     write_real_set(cache / "eval", calibration / "asterisk-calibration")
 
-    texts = [clip.text for clip in (*game_train, *spoken_train)]
-    train_tokenizer(texts, config["tokenizer"]["pieces"], cache / "tokenizer")
+    extract_tokenizer(initial_checkpoint(config, cache), cache / "tokenizer")
 
-    jobs = list(shards(cache / "shards", config["shard_clips"], [*spoken_train, *game_train]))
+    jobs = list(shards(cache / "shards", config["shard_clips"], [*spoken_train, *recorded]))
     jobs = [job for job in jobs if not job[0].with_suffix(".jsonl").exists()]
     with multiprocessing.get_context("spawn").Pool(
         os.cpu_count(), torch.set_num_threads, (1,)
@@ -85,20 +94,31 @@ def main() -> None:
             print(f"{count}/{len(jobs)} {path.name}", flush=True)
 
 
-def assign_sentences(config: dict[str, Any], packages: Path) -> tuple[list[Spoken], list[Spoken]]:
-    """Give every sentence to at most one voice, in training or in the held-out set."""
-    unique = {normalize(raw): raw for raw in sources.sentences(config, packages)}
-    pool = list(unique.values())
+def assign_sentences(
+    config: dict[str, Any], packages: Path, recorded: list[Clip], never: set[str]
+) -> tuple[list[Spoken], list[Spoken]]:
+    """Training and held-out sentences of the synthetic voices, disjoint by text.
+
+    Every voice says its own choice of the training sentences and of the texts recorded for
+    training; none says what is in `never`, the texts of the recorded evaluation sets. Held-out
+    sentences come from the end of the shuffled pool, which the initial checkpoint never met.
+    """
+    pool = list({normalize(raw): raw for raw in sources.sentences(config, packages)}.values())
     random.Random(config["seed"]).shuffle(pool)
-    numbered = iter(enumerate(pool))
-
-    def take(voice: str, count: int) -> list[Spoken]:
-        picked = (next(numbered) for _ in range(count))
-        return [Spoken(f"{voice}-{seed:05d}", raw, voice, seed) for seed, raw in picked]
-
-    held_out_count = config["sentences"]["held_out_per_voice"]
-    held_out = [clip for voice in config["voices"] for clip in take(voice, held_out_count)]
-    train = [clip for voice, count in config["voices"].items() for clip in take(voice, count)]
+    held_out = []
+    for voice, clips in config["held_out"].items():
+        held_out += [Spoken(f"{voice}-{n:05d}", pool.pop(), voice, n) for n in range(clips)]
+    texts = [raw for raw in pool if normalize(raw) not in never]
+    texts += sorted({clip.text for clip in recorded})
+    train = []
+    for voice, clips in config["voices"].items():
+        draw = random.Random(f"{config['seed']}-{voice}")
+        for number, raw in enumerate(draw.sample(texts, clips)):
+            speaker = voice
+            if voice == "kokoro":
+                styles = draw.sample(config["kokoro_styles"], draw.choice((1, 2)))
+                speaker = f"kokoro-{'+'.join(styles)}"
+            train.append(Spoken(f"{voice}-{number:05d}", raw, speaker, number))
     return train, held_out
 
 
@@ -110,7 +130,7 @@ def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for clip in clips:
-        samples, _ = load(clip)
+        samples = clip.load()[0] if isinstance(clip, Spoken) else clip.load()
         name = f"{clip.name}.flac"
         soundfile.write(folder / name, np.clip(samples, -1, 1), RATE, subtype="PCM_16")
         seconds = round(len(samples) / RATE, 3)
@@ -211,8 +231,7 @@ def shards(folder: Path, size: int, clips: list[Clip | Spoken]) -> Iterator[Job]
     """Cut each source's clips into shards, in an order that serves every source early."""
     by_source: dict[str, list[Clip | Spoken]] = {}
     for clip in clips:
-        source = clip.speaker if isinstance(clip, Spoken) else "game"
-        by_source.setdefault(source, []).append(clip)
+        by_source.setdefault(clip.source, []).append(clip)
     jobs = [
         (start / len(members), folder / f"{source}-{start // size:03d}", members[start:][:size])
         for source, members in by_source.items()
@@ -230,8 +249,23 @@ def compute_shard(job: Job) -> Path:
 
 
 def load(clip: Clip | Spoken) -> tuple[np.ndarray, Phones]:
-    """Samples, and phones where the voice tells them."""
-    return clip.load() if isinstance(clip, Spoken) else (clip.load(), [])
+    """Samples, and phones where the voice tells them or an alignment finds them."""
+    if isinstance(clip, Spoken):
+        return clip.load()
+    samples = clip.load()
+    return samples, phone_aligner()(samples, clip.text)
+
+
+@lru_cache
+def packages_folder() -> Path:
+    """Where `sources.fetch` has put the packages."""
+    return settings.cache(settings.load()) / "packages"
+
+
+@lru_cache
+def phone_aligner() -> Callable[[np.ndarray, str], Phones]:
+    """One aligner for each process."""
+    return aligner()
 
 
 @lru_cache

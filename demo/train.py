@@ -1,31 +1,39 @@
 """`python -m demo.train`: train the demo model and export it to demo/demo.nemo.
 
-Every step draws its randomness from the seed and its own number, so a killed training, started
-again, goes on from its last checkpoint as if nothing had happened.
+A step is a fixed number of parts, which as many processes work on at once (on a GPU one process
+works on all), and every part draws its randomness from the seed, its step and its own number. So
+a killed training, started again, goes on from its last checkpoint as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import os
 import random
+import socket
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from demo import config as settings
-from demo.batches import FRAMES_PER_SECOND, LABELS, UNKNOWN_PHONE, Batch, Corpus, assemble, plan
+from demo.batches import LABELS, UNKNOWN_PHONE, Batch, Corpus, Group, assemble, plan
+from demo.features import FRAMES_PER_SECOND
 from demo.glance import Glance
-from demo.model import build, export, unit_variance
+from demo.grow import grow
+from demo.initial import initial_checkpoint, read_weights
+from demo.model import build, export
 from demo.transducer_loss import transducer_loss
 
 
 class Heads(nn.Module):
-    """The auxiliary outputs that only training has: CTC pieces and phones."""
+    """The auxiliary outputs that only training has: CTC pieces, and phones of a middle layer."""
 
     def __init__(self, width: int, pieces: int, phones: int) -> None:
         super().__init__()
@@ -36,69 +44,75 @@ class Heads(nn.Module):
 class Trainer:
     """The model with its optimizer, and the one operation on them: a step."""
 
-    def __init__(self, config: dict[str, Any], corpus: Corpus, cache: Path) -> None:
+    def __init__(self, config: dict[str, Any], corpus: Corpus, tokenizer: Path) -> None:
         self.schedule, self.seed = config["training"], config["seed"]
         self.corpus = corpus
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(self.seed)
-        self.model = build(config, cache / "tokenizer", *corpus.statistics())
+        self.model = build(config, tokenizer, *corpus.statistics())
         pieces, width = config["tokenizer"]["pieces"], config["model"]["encoder"]["d_model"]
+        # NeMo would exchange lengths at every call, which the looks of one process would break.
+        self.model.encoder.sync_max_audio_length = False
         self.blank = pieces
         self.heads = Heads(width, pieces, len(corpus.phones))
-        first = [[clip] for clip in range(16)]
-        sample = assemble(
-            corpus, first, np.random.default_rng(0), change=False, stretch_known=False
-        )
-        unit_variance(self.model, sample.mel, sample.frames)
+        self.middle: Tensor | None = None
+        layer = self.model.encoder.layers[self.schedule["phone"]["layer"] - 1]
+        layer.register_forward_hook(self._note_middle)
         self.model.to(self.device)
         self.heads.to(self.device)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
+        decay = self.schedule["weight_decay"]
+        matrices = [p for p in self.parameters if p.dim() > 1]
+        others = [p for p in self.parameters if p.dim() <= 1]
         self.optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in self.parameters if p.dim() > 1],
-                    "weight_decay": self.schedule["weight_decay"],
-                },
-                {"params": [p for p in self.parameters if p.dim() <= 1], "weight_decay": 0.0},
-            ],
+            [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}],
             betas=tuple(self.schedule["betas"]),
             fused=True,
         )
 
-    def step(self, number: int, groups: list[list[int]]) -> dict[str, float]:
-        """One update; returns what is worth logging."""
-        random.seed(f"{self.seed}-{number}")
-        torch.manual_seed(self.seed * 1_000_003 + number)
-        rng = np.random.default_rng((self.seed, number))
-        progress = number / self.schedule["steps"]
-        start, phone = self.schedule["start"], self.schedule["phone"]
-        starting = number < int(start["until"] * self.schedule["steps"])
-        batch = assemble(
-            self.corpus, groups, rng, change=not starting, stretch_known=progress >= phone["gone"]
-        )
-        transducer, ctc, phones = self.losses(batch)
-        phone_weight = phone["weight"] * _falling(progress, phone["until"], phone["gone"])
-        stage = start if starting else self.schedule["rest"]
-        loss = stage["transducer_weight"] * transducer + stage["ctc_weight"] * ctc
-        loss = loss + phone_weight * phones
+    def _note_middle(self, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        self.middle = output
 
+    def step(self, number: int, parts: list[list[Group]]) -> dict[str, float]:
+        """One update, this process's share of the parts here; returns what is worth logging."""
+        weights = self.schedule["weights"]
+        tokens = sum(
+            len(self.corpus.items[clip].tokens) for groups in parts for g in groups for clip in g
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = defaultdict(float)
+        rank, processes = _rank_and_processes()
+        for part in range(rank, len(parts), processes):
+            random.seed(f"{self.seed}-{number}-{part}")
+            torch.manual_seed((self.seed * 1_000_003 + number) * len(parts) + part)
+            rng = np.random.default_rng((self.seed, number, part))
+            batch = assemble(self.corpus, parts[part], rng)
+            losses = self.losses(batch)
+            sum(weights[name] * loss / tokens for name, loss in losses.items()).backward()
+            for name, loss in losses.items():
+                sums[name] += loss.item() / tokens * processes
+            sums["audio"] += batch.frames.sum().item() / FRAMES_PER_SECOND * processes
+        if processes > 1:
+            self._share_gradients()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.schedule, number)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.schedule["clip_norm"])
         if torch.isfinite(norm):
             self.optimizer.step()
-        return {
-            "transducer": transducer.item(),
-            "ctc": ctc.item(),
-            "phone": phones.item(),
-            "norm": norm.item(),
-            "audio": batch.frames.sum().item() / FRAMES_PER_SECOND,
-        }
+        return sums | {"norm": norm.item()}
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Transducer and CTC losses for each piece, and phone cross-entropy for each label."""
+    def _share_gradients(self) -> None:
+        """Add up the gradients of all processes, in one message."""
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        message = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(message)
+        start = 0
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = message[start : start + gradient.numel()].view_as(gradient)
+            start += gradient.numel()
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Sums: transducer and CTC losses over pieces, phone cross-entropy for each of them."""
         model, device = self.model.train(), self.device
         mel, frames = batch.mel.to(device), batch.frames.to(device)
         tokens, labels = batch.tokens.to(device), batch.labels.to(device)
@@ -109,8 +123,7 @@ class Trainer:
             left = model.joint.enc(encoded)[:, :, None]
             right = model.joint.pred(predicted.transpose(1, 2))[:, None]
             logits = model.joint.joint_net(left + right)
-            ctc_logits, phone_logits = self.heads.ctc(encoded), self.heads.phone(encoded)
-        pieces = labels.sum()
+            ctc_logits, phone_logits = self.heads.ctc(encoded), self.heads.phone(self.middle)
         cost = transducer_loss(
             logits.float(),
             tokens,
@@ -134,8 +147,9 @@ class Trainer:
             known,
             ignore_index=UNKNOWN_PHONE,
             reduction="sum",
-        ) / (known != UNKNOWN_PHONE).sum().clamp(min=1)
-        return cost.sum() / pieces, ctc / pieces, phones
+        )
+        share = labels.sum() / (known != UNKNOWN_PHONE).sum().clamp(min=1)
+        return {"transducer": cost.sum(), "ctc": ctc, "phone": phones * share}
 
     def save(self, path: Path, done: int) -> None:
         """Write the checkpoint under its name only when it is complete."""
@@ -167,8 +181,10 @@ def learning_rate(schedule: dict[str, Any], step: int) -> float:
     return rate["peak"] * warm * (rate["last"] + (1 - rate["last"]) * cosine)
 
 
-def _falling(progress: float, full_until: float, gone: float) -> float:
-    return min(1.0, max(0.0, (gone - progress) / (gone - full_until)))
+def _rank_and_processes() -> tuple[int, int]:
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def main() -> None:
@@ -178,46 +194,91 @@ def main() -> None:
     arguments = parser.parse_args()
     config = settings.load()
     cache = settings.cache(config)
-    corpus = Corpus(cache / "shards", cache / "tokenizer")
-    trainer = Trainer(config, corpus, cache)
-    checkpoint, target = cache / "checkpoint.pt", settings.HERE / "demo.nemo"
-    done = trainer.load(checkpoint) if checkpoint.exists() else 0
     if not arguments.export_only:
-        run(trainer, config, checkpoint, done)
-    export(trainer.model, cache / "tokenizer", target)
+        parts, cores = config["training"]["parts"], len(os.sched_getaffinity(0))
+        processes = 1 if torch.cuda.is_available() else math.gcd(parts, cores)
+        torch.multiprocessing.spawn(work, (processes, _free_port()), processes)
+    corpus = Corpus(cache / "shards", cache / "tokenizer")
+    trainer = Trainer(config, corpus, cache / "tokenizer")
+    trainer.load(cache / "checkpoint.pt")
+    export(trainer.model, cache / "tokenizer", settings.HERE / "demo.nemo")
 
 
-def run(trainer: Trainer, config: dict[str, Any], checkpoint: Path, done: int) -> None:
-    """All remaining steps, with a log line now and then."""
-    schedule = config["training"]
-    glance = Glance(config)
-    steps = list(plan(trainer.corpus, schedule, config["seed"]))
+def work(rank: int, processes: int, port: int) -> None:
+    """One process of a training."""
+    config = settings.load()
+    cache = settings.cache(config)
+    if processes > 1:
+        torch.set_num_threads(1)
+        address = f"tcp://127.0.0.1:{port}"
+        distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=processes)
+    corpus = Corpus(cache / "shards", cache / "tokenizer")
+    trainer = Trainer(config, corpus, cache / "tokenizer")
+    checkpoint = cache / "checkpoint.pt"
+    if checkpoint.exists():
+        done = trainer.load(checkpoint)
+    else:
+        done = 0
+        weights = read_weights(initial_checkpoint(config, cache))
+        grow(trainer.model, weights, config["training"]["initial"]["layers"])
+    steps = list(plan(corpus, config["training"], config["seed"]))
+    if rank == 0:
+        run(trainer, steps, done, Record(config, cache))
+    else:
+        for number in range(done, len(steps)):
+            trainer.step(number, steps[number])
+
+
+class Record:
+    """What the first process keeps of a training: the curve, and the checkpoint to go on from."""
+
+    def __init__(self, config: dict[str, Any], cache: Path) -> None:
+        self.curve, self.checkpoint = cache / "curve.jsonl", cache / "checkpoint.pt"
+        self.glance = Glance(config)
+
+    def look(self, trainer: Trainer, done: int, losses: dict[str, float]) -> None:
+        """Keep the checkpoint and add a point to the curve."""
+        rates, shown = self.glance(trainer.model)
+        trainer.save(self.checkpoint, done)
+        with self.curve.open("a") as file:
+            file.write(json.dumps({"steps": done, **losses, **rates}) + "\n")
+        _log(f"step {done} {rates} {shown}")
+
+
+def run(trainer: Trainer, steps: list[list[list[Group]]], done: int, record: Record) -> None:
+    """All remaining steps, with a log line and a point of the curve now and then."""
+    schedule = trainer.schedule
     hours = sum(len(item.mel) for item in trainer.corpus.items) / (3600 * FRAMES_PER_SECOND)
     _log(f"{len(trainer.corpus.items)} clips, {hours:.2f} h, {len(steps)} steps, from {done}")
-    saved = glanced = time.monotonic()
-    audio, since, average = 0.0, time.monotonic(), {}
+    if done == 0:
+        record.look(trainer, 0, {})
+    looked = since = time.monotonic()
+    results: list[dict[str, float]] = []
     for number in range(done, len(steps)):
-        result = trainer.step(number, steps[number])
-        audio += result.pop("audio")
-        for name, value in result.items():
-            average[name] = average.get(name, 0.0) + value / schedule["log_steps"]
+        results.append(trainer.step(number, steps[number]))
+        last = number + 1 == len(steps)
+        if (number + 1) % schedule["log_steps"] and not last:
+            continue
         now = time.monotonic()
-        if (number + 1) % schedule["log_steps"] == 0:
-            losses = " ".join(f"{name} {value:.3f}" for name, value in average.items())
-            _log(f"step {number + 1} {losses} {audio / (now - since):.0f}x real time")
-            audio, since, average = 0.0, now, {}
-        if now - saved > schedule["checkpoint_minutes"] * 60:
-            trainer.save(checkpoint, number + 1)
-            saved = now
-        if now - glanced > schedule["glance_minutes"] * 60:
-            _log(f"step {number + 1} {glance(trainer.model)}")
-            glanced = now
-    trainer.save(checkpoint, len(steps))
-    _log(f"done: {glance(trainer.model)}")
+        sums = {name: sum(result[name] for result in results) for name in results[0]}
+        speed = sums.pop("audio") / (now - since)
+        losses = {name: round(value / len(results), 4) for name, value in sums.items()}
+        _log(f"step {number + 1} {losses} {speed:.0f}x real time")
+        if last or now - looked > schedule["look_minutes"] * 60:
+            record.look(trainer, number + 1, losses)
+            looked = now
+        results.clear()
+        since = time.monotonic()
 
 
 def _log(message: str) -> None:
     print(time.strftime("%H:%M:%S", time.gmtime()), message, flush=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 NeMo's CPU loss takes seconds for a batch. Only the lattice recursions are inherently sequential,
 and they touch two numbers a cell (the log-probability of blank and of the next label), so they run
-compiled by numba; the rest is ordinary tensor arithmetic.
+compiled by numba on a CPU and a diagonal at a time on a GPU; the rest is tensor arithmetic.
 """
 
 from __future__ import annotations
@@ -48,10 +48,8 @@ class _TransducerLoss(torch.autograd.Function):
         index = next_label[:, None, :, None].expand(-1, log_probs.shape[1], -1, 1)
         stay = log_probs[..., blank].contiguous()
         emit = log_probs.gather(-1, index)[..., 0]
-        cost, stay_share, emit_share = (
-            torch.from_numpy(array).to(logits.device)
-            for array in _lattice(*(x.cpu().numpy() for x in (stay, emit, frames, labels)))
-        )
+        lattice = _lattice if logits.device.type == "cpu" else lattice_by_diagonals
+        cost, stay_share, emit_share = lattice(stay, emit, frames, labels)
         emit_share *= 1 + fastemit
         gradient = log_probs.exp_().mul_((stay_share + emit_share)[..., None])
         gradient[..., blank] -= stay_share
@@ -72,11 +70,55 @@ def _log_add(a: float, b: float) -> float:
     return high if low == -np.inf else high + np.log1p(np.exp(low - high))
 
 
+def _lattice(stay: Tensor, emit: Tensor, frames: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """Costs, and for each cell the posterior of leaving it by blank and by its label."""
+    arrays = _compiled_lattice(*(x.numpy() for x in (stay, emit, frames, labels)))
+    return tuple(torch.from_numpy(array) for array in arrays)
+
+
+def lattice_by_diagonals(
+    stay: Tensor, emit: Tensor, frames: Tensor, labels: Tensor
+) -> tuple[Tensor, ...]:
+    """What `_lattice` computes, with a few operations for each diagonal of all the lattices.
+
+    Cells of one diagonal, t + u = d, do not depend on each other. Row d of a skewed array holds
+    them at their u, and minus infinity where there is no cell.
+    """
+    batch, longest, width = stay.shape
+    u = torch.arange(width, device=stay.device)
+    t = torch.arange(longest + width - 1, device=stay.device)[:, None] - u
+    inside = (t >= 0) & (t < frames[:, None, None]) & (u <= labels[:, None, None])
+    index = t.clamp(0, longest - 1).expand(batch, -1, -1)
+    stay = stay.double().gather(1, index).masked_fill(~inside, -torch.inf)
+    emit = emit.double().gather(1, index)
+    emit = emit.masked_fill(~inside | (u >= labels[:, None, None]), -torch.inf)
+    last = (t == frames[:, None, None] - 1) & (u == labels[:, None, None])
+    nowhere = stay.new_full((batch, 1), -torch.inf)
+
+    alpha = [torch.where(u == 0, stay.new_zeros(batch, width), -torch.inf)]
+    for d in range(1, len(t)):
+        by_blank = alpha[-1] + stay[:, d - 1]
+        by_label = torch.cat([nowhere, (alpha[-1] + emit[:, d - 1])[:, :-1]], dim=1)
+        alpha.append(torch.logaddexp(by_blank, by_label))
+    leave = torch.zeros_like(stay).masked_fill(~last, -torch.inf)  # by blank, out of the lattice
+    enter = torch.full_like(stay, -torch.inf)
+    after = nowhere.expand(batch, width)
+    for d in range(len(t) - 1, -1, -1):
+        leave[:, d] = torch.where(last[:, d], leave[:, d], after)
+        enter[:, d] = torch.cat([after[:, 1:], nowhere], dim=1)
+        after = torch.logaddexp(leave[:, d] + stay[:, d], enter[:, d] + emit[:, d])
+    total = after[:, 0]
+    reached = torch.stack(alpha, dim=1) - total[:, None, None]
+    back = (torch.arange(longest, device=stay.device)[:, None] + u).expand(batch, -1, -1)
+    shares = ((reached + leave + stay).exp(), (reached + enter + emit).exp())
+    stay_share, emit_share = (share.gather(1, back).float() for share in shares)
+    return (-total).float(), stay_share, emit_share
+
+
 @numba.njit(cache=True)
-def _lattice(
+def _compiled_lattice(
     stay: np.ndarray, emit: np.ndarray, frames: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs, and for each cell the posterior of leaving it by blank and by its label."""
     cost = np.zeros(stay.shape[0], dtype=np.float32)
     stay_share = np.zeros_like(stay)
     emit_share = np.zeros_like(emit)

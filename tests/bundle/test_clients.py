@@ -168,7 +168,7 @@ def test_sherpa_centres_its_frames_half_a_hop_late(
 def test_caches_of_another_size_do_not_run(bundles: dict[str, Path], tmp_path: Path) -> None:
     """They are as large as the configuration says."""
     config = json.loads((bundles["fp32"] / "genai_config.json").read_text())
-    assert config["model"]["encoder"]["num_hidden_layers"] == 6
+    assert config["model"]["encoder"]["num_hidden_layers"] == 8
     assert config["model"]["left_context"] == 154
     assert config["model"]["pre_encode_cache_size"] == 16
     for path in bundles["fp32"].iterdir():

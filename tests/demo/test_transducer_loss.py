@@ -5,7 +5,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from demo.transducer_loss import transducer_loss
+from demo.transducer_loss import _lattice, lattice_by_diagonals, transducer_loss
 
 BLANK = 4
 
@@ -57,3 +57,13 @@ def test_fastemit_scales_only_the_gradient_of_emitting() -> None:
     (eager_gradient,) = torch.autograd.grad(eager.sum(), logits)
     torch.testing.assert_close(eager_gradient[0, 0, 0], 1.5 * plain_gradient[0, 0, 0])
     torch.testing.assert_close(eager_gradient[0, 0, 1], plain_gradient[0, 0, 1])
+
+
+def test_diagonals_give_what_the_compiled_loop_gives() -> None:
+    torch.manual_seed(1)
+    stay, emit = -4 * torch.rand(2, 4, 9, 6)
+    frames, labels = torch.tensor([9, 9, 5, 1]), torch.tensor([5, 2, 4, 0])
+    compiled = _lattice(stay, emit, frames, labels)
+    by_diagonals = lattice_by_diagonals(stay, emit, frames, labels)
+    for ours, expected in zip(by_diagonals, compiled, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
