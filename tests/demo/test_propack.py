@@ -67,7 +67,7 @@ def pack(rounds: list[tuple[bytes, int, int]]) -> tuple[bytes, bytes]:
             for _ in range(length):
                 plain.append(plain[-distance])
     header = b"RNC\x01" + len(plain).to_bytes(4, "big") + len(bits.stream).to_bytes(4, "big")
-    header += crc16(plain).to_bytes(2, "big") + b"\0\0" + b"\0\x01"
+    header += crc16(bytes(plain)).to_bytes(2, "big") + b"\0\0" + b"\0\x01"
     return header + bytes(bits.stream), bytes(plain)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import distributed
+from torch.multiprocessing.spawn import spawn
 
 from demo import config as settings
 from demo.batches import LABEL_FRAMES, UNKNOWN_PHONE, Corpus, assemble, plan
@@ -115,7 +116,7 @@ def test_two_processes_train_as_one(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = (port, config, shards, tokenizer, tmp_path)
-    torch.multiprocessing.spawn(one_of_two, arguments, nprocs=2)
+    spawn(one_of_two, arguments, nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert torch.equal(first, second)
     # AdamW's first steps are a rate times a gradient's sign, so a gradient of rounding size may
