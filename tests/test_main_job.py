@@ -106,7 +106,7 @@ def test_the_artifact_is_small_and_still_speaks(undisturbed: Path, speech: Path)
     wide = [row for row in encoder["tensors"] if row["bits"] != 4 and len(row["shape"]) == 2]
     left = [row["name"] for row in wide if not row["name"].endswith("bias")]
     assert not left, "a weight matrix of the encoder was left out"
-    assert manifest["total_bytes"] < 10e6
+    assert manifest["total_bytes"] < 12e6
 
     transcriber = Transcriber.load(undisturbed)
     errors = words = 0

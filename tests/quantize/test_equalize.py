@@ -126,4 +126,4 @@ def test_it_finds_the_norms_of_the_demo_model(demo_artifact: Path) -> None:
         "conv.pointwise_conv1.weight",
         "feed_forward2.linear1.weight",
     ]
-    assert len(found) == 4 * 6
+    assert len(found) == 4 * 8

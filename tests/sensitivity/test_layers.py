@@ -27,7 +27,7 @@ from quantkit.verify import candidate
 from quantkit.verify.divergence import kl_divergence
 from tests.conftest import ROOT, Stage
 
-LAYERS = ["encoder/stem", *(f"encoder/layers.{n}" for n in range(6)), "predictor", "joint"]
+LAYERS = ["encoder/stem", *(f"encoder/layers.{n}" for n in range(8)), "predictor", "joint"]
 RTN = {"scheme": "rtn", "bits": 4, "block_size": 32, "accuracy_level": 1}
 
 
