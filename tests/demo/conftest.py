@@ -1,4 +1,4 @@
-"""The shipped checkpoint's tokenizer, and a corpus of noise that says random words."""
+"""The shipped checkpoint's tokenizer."""
 
 from pathlib import Path
 
