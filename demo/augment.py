@@ -36,11 +36,18 @@ def augment(
     mel = np.maximum(mel, FLOOR).astype(np.float32)
     level = mel.mean()
     for _ in range(2):
-        width, length = rng.integers(0, 14), rng.integers(0, min(14, len(mel) // 8) + 1)
-        low, start = rng.integers(0, mel.shape[1] - width), rng.integers(0, len(mel) - length)
+        low, width = _span(mel.shape[1], 20, rng)
         mel[:, low : low + width] = level
+    for _ in range(1 + len(mel) // 150):
+        start, length = _span(len(mel), 16, rng)
         mel[start : start + length] = level
     return mel
+
+
+def _span(whole: int, longest: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Start and length of what a mask hides."""
+    length = int(rng.integers(0, longest))
+    return int(rng.integers(0, whole - length)), length
 
 
 def _room(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from demo.augment import augment
 from demo.features import FRAMES_PER_SECOND, read_shard
@@ -21,6 +22,9 @@ UNKNOWN_PHONE = -100
 SUBSAMPLING, LABELS = 8, 2
 #: Mel frames for each phone label.
 LABEL_FRAMES = SUBSAMPLING // LABELS
+
+#: Sources without anything above 5.5 kHz.
+NARROW = {"game", "sky"}
 
 #: Clips that are heard one after the other as one utterance.
 Group = list[int]
@@ -146,6 +150,22 @@ def _groups(
     yield from waiting.values()
 
 
+class Parts(Dataset[Batch]):
+    """Every part of a training, by its step and its number there, as the batch that it becomes."""
+
+    def __init__(self, corpus: Corpus, steps: list[list[list[Group]]], seed: int) -> None:
+        self.corpus, self.steps, self.seed = corpus, steps, seed
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        step, part = place
+        rng = np.random.default_rng((self.seed, step, part))
+        return assemble(self.corpus, self.steps[step][part], rng)
+
+    def in_order(self, places: list[tuple[int, int]], workers: int) -> Iterator[Batch]:
+        """The batches of these places, which `workers` other processes prepare ahead."""
+        return iter(DataLoader(self, batch_size=None, sampler=places, num_workers=workers))
+
+
 def assemble(corpus: Corpus, groups: list[Group], rng: np.random.Generator) -> Batch:
     """Load, join, augment and pad the utterances of one part of a step."""
     items = [corpus.joined(group) for group in groups]
@@ -154,7 +174,7 @@ def assemble(corpus: Corpus, groups: list[Group], rng: np.random.Generator) -> B
         mel = np.asarray(item.mel, dtype=np.float32)
         frames = max(_least_frames(item.tokens), int(len(mel) * rng.uniform(0.88, 1.14)))
         babble = np.asarray(corpus.items[rng.integers(len(corpus.items))].mel, dtype=np.float32)
-        mels.append(augment(mel, rng, item.source != "game", frames, babble))
+        mels.append(augment(mel, rng, item.source not in NARROW, frames, babble))
         middles = (np.arange(frames // LABEL_FRAMES) + 0.5) * len(item.phones)
         phones.append(item.phones[(middles // (frames // LABEL_FRAMES)).astype(np.int64)])
     frames = torch.tensor([len(mel) for mel in mels])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from demo.speech import read_speech
 from demo.synthesize import Phones
 
 #: The front end's hop is 10 ms.
@@ -53,6 +56,31 @@ def phone_labels(phones: Phones, frames: int) -> list[str]:
     middles = (np.arange(int(frames / FRAMES_PER_SECOND / LABEL_SECONDS)) + 0.5) * LABEL_SECONDS
     indices = np.minimum(np.searchsorted(ends, middles), len(phones) - 1)
     return [phones[index][0] for index in indices]
+
+
+def write_shards(config: dict[str, Any], cache: Path) -> None:
+    """The features of all training speech that has none yet, on all cores.
+
+    Raises FileNotFoundError where no speech was prepared.
+    """
+    speech = sorted((cache / "speech").glob("*.jsonl"))
+    if not speech:
+        raise FileNotFoundError(f"{cache / 'speech'}: empty; run `python -m demo.prepare` first")
+    preprocessor = config["model"]["preprocessor"]
+    jobs = [(path, cache / "shards" / path.stem, preprocessor) for path in speech]
+    jobs = [job for job in jobs if not job[1].with_suffix(".jsonl").exists()]
+    with multiprocessing.get_context("spawn").Pool(
+        os.cpu_count(), torch.set_num_threads, (1,)
+    ) as pool:
+        pool.starmap(convert, jobs)
+
+
+def convert(speech: Path, path: Path, preprocessor: dict[str, Any]) -> None:
+    """Write the shard of the Opus file whose index is `speech`."""
+    clips = (
+        (clip.text, clip.speaker, samples, clip.phones) for clip, samples in read_speech(speech)
+    )
+    write_shard(path, clips, log_mel(preprocessor))
 
 
 def write_shard(

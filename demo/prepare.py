@@ -1,6 +1,6 @@
-"""`python -m demo.prepare`: fetch the packages, write the evaluation sets and the training shards.
+"""`python -m demo.prepare`: fetch the packages, write the evaluation sets and the training speech.
 
-Every shard is computed by itself and skipped when it is already there, so an interrupted run
+Every file is computed by itself and skipped when it is already there, so an interrupted run
 goes on where it stopped.
 """
 
@@ -27,9 +27,9 @@ import torch
 from demo import config as settings
 from demo import sources
 from demo.align import aligner
-from demo.features import log_mel, write_shard
 from demo.initial import extract_tokenizer, initial_checkpoint
 from demo.sources import RATE, Clip
+from demo.speech import write_speech
 from demo.synthesize import Phones, speak
 from demo.text import normalize
 
@@ -65,11 +65,13 @@ def main() -> None:
     packages = sources.fetch(config, cache / "packages")
     prompts = sources.asterisk_prompts(packages)
     game_train, game_held_out = sources.game_lines(config, packages)
-    heard = {clip.text for clip in (*prompts, *game_held_out)}
+    pool, spoken_held_out = hold_out(config, list(sources.sentences(config, packages)))
+    never = {clip.text for clip in (*prompts, *game_held_out, *spoken_held_out)}
     recorded = [
-        clip for clip in (*game_train, *sources.sky_lines(packages)) if clip.text not in heard
+        clip for clip in (*game_train, *sources.sky_lines(packages)) if clip.text not in never
     ]
-    spoken_train, spoken_held_out = assign_sentences(config, packages, recorded, heard)
+    texts = [raw for raw in pool if normalize(raw) not in never]
+    texts += sorted({clip.text for clip in recorded})
 
     write_evaluation_set(cache / "eval/asterisk", prompts)
     write_evaluation_set(cache / "eval/game", game_held_out)
@@ -85,41 +87,38 @@ def main() -> None:
 
     extract_tokenizer(initial_checkpoint(config, cache), cache / "tokenizer")
 
-    jobs = list(shards(cache / "shards", config["shard_clips"], [*spoken_train, *recorded]))
+    jobs = list(files(cache / "speech", config["file_clips"], [*assign(config, texts), *recorded]))
     jobs = [job for job in jobs if not job[0].with_suffix(".jsonl").exists()]
     with multiprocessing.get_context("spawn").Pool(
         os.cpu_count(), torch.set_num_threads, (1,)
     ) as pool:
-        for count, path in enumerate(pool.imap_unordered(compute_shard, jobs), start=1):
+        for count, path in enumerate(pool.imap_unordered(compute_file, jobs), start=1):
             print(f"{count}/{len(jobs)} {path.name}", flush=True)
 
 
-def assign_sentences(
-    config: dict[str, Any], packages: Path, recorded: list[Clip], never: set[str]
-) -> tuple[list[Spoken], list[Spoken]]:
-    """Training and held-out sentences of the synthetic voices, disjoint by text.
-
-    Every voice says its own choice of the training sentences and of the texts recorded for
-    training; none says what is in `never`, the texts of the recorded evaluation sets. Held-out
-    sentences come from the end of the shuffled pool, which the initial checkpoint never met.
-    """
-    pool = list({normalize(raw): raw for raw in sources.sentences(config, packages)}.values())
+def hold_out(config: dict[str, Any], sentences: list[str]) -> tuple[list[str], list[Spoken]]:
+    """The sentences to train on, shuffled, and those from the end that only evaluation hears."""
+    pool = list({normalize(raw): raw for raw in sentences}.values())
     random.Random(config["seed"]).shuffle(pool)
     held_out = []
     for voice, clips in config["held_out"].items():
         held_out += [Spoken(f"{voice}-{n:05d}", pool.pop(), voice, n) for n in range(clips)]
-    texts = [raw for raw in pool if normalize(raw) not in never]
-    texts += sorted({clip.text for clip in recorded})
-    train = []
+    return pool, held_out
+
+
+def assign(config: dict[str, Any], texts: list[str]) -> list[Spoken]:
+    """What each synthetic voice says: its own choice, which more clips only add to."""
+    spoken = []
     for voice, clips in config["voices"].items():
-        draw = random.Random(f"{config['seed']}-{voice}")
-        for number, raw in enumerate(draw.sample(texts, clips)):
+        order = random.Random(f"{config['seed']}-{voice}").sample(texts, len(texts))
+        for number, raw in enumerate(order[:clips]):
             speaker = voice
             if voice == "kokoro":
+                draw = random.Random(f"{config['seed']}-{voice}-{number}")
                 styles = draw.sample(config["kokoro_styles"], draw.choice((1, 2)))
                 speaker = f"kokoro-{'+'.join(styles)}"
-            train.append(Spoken(f"{voice}-{number:05d}", raw, speaker, number))
-    return train, held_out
+            spoken.append(Spoken(f"{voice}-{number:05d}", raw, speaker, number))
+    return spoken
 
 
 def write_evaluation_set(folder: Path, clips: list[Clip] | list[Spoken]) -> None:
@@ -227,8 +226,8 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 Job = tuple[Path, list[Clip | Spoken]]
 
 
-def shards(folder: Path, size: int, clips: list[Clip | Spoken]) -> Iterator[Job]:
-    """Cut each source's clips into shards, in an order that serves every source early."""
+def files(folder: Path, size: int, clips: list[Clip | Spoken]) -> Iterator[Job]:
+    """Cut each source's clips into files, in an order that serves every source early."""
     by_source: dict[str, list[Clip | Spoken]] = {}
     for clip in clips:
         by_source.setdefault(clip.source, []).append(clip)
@@ -241,10 +240,10 @@ def shards(folder: Path, size: int, clips: list[Clip | Spoken]) -> Iterator[Job]
         yield path, members
 
 
-def compute_shard(job: Job) -> Path:
-    """Load or synthesize a shard's clips and write their log-mel features."""
+def compute_file(job: Job) -> Path:
+    """Load or synthesize the clips of one file, and write it."""
     path, clips = job
-    write_shard(path, ((clip.text, clip.speaker, *load(clip)) for clip in clips), front_end())
+    write_speech(path, ((clip.text, clip.speaker, *load(clip)) for clip in clips))
     return path
 
 
@@ -266,12 +265,6 @@ def packages_folder() -> Path:
 def phone_aligner() -> Callable[[np.ndarray, str], Phones]:
     """One aligner for each process."""
     return aligner()
-
-
-@lru_cache
-def front_end() -> Callable[[np.ndarray], np.ndarray]:
-    """One front end for each process."""
-    return log_mel(settings.load()["model"]["preprocessor"])
 
 
 if __name__ == "__main__":

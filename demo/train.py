@@ -15,16 +15,16 @@ import random
 import socket
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
 from demo import config as settings
-from demo.batches import LABELS, UNKNOWN_PHONE, Batch, Corpus, Group, assemble, plan
-from demo.features import FRAMES_PER_SECOND
+from demo.batches import LABELS, UNKNOWN_PHONE, Batch, Corpus, Group, Parts, plan
+from demo.features import FRAMES_PER_SECOND, write_shards
 from demo.glance import Glance
 from demo.grow import grow
 from demo.initial import initial_checkpoint, read_weights
@@ -73,25 +73,40 @@ class Trainer:
     def _note_middle(self, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
         self.middle = output
 
-    def step(self, number: int, parts: list[list[Group]]) -> dict[str, float]:
+    def feed(self, steps: list[list[list[Group]]], done: int) -> Iterator[Batch]:
+        """The batches of this process from step `done` on, in the order that `step` takes them.
+
+        Beside a GPU the cores have nothing else to do than to prepare them.
+        """
+        rank, processes = _rank_and_processes()
+        places = [
+            (step, part)
+            for step in range(done, len(steps))
+            for part in range(rank, len(steps[step]), processes)
+        ]
+        workers = 0 if self.device.type == "cpu" else max(1, len(os.sched_getaffinity(0)) - 2)
+        return Parts(self.corpus, steps, self.seed).in_order(places, workers)
+
+    def step(
+        self, number: int, parts: list[list[Group]], batches: Iterator[Batch]
+    ) -> dict[str, Tensor]:
         """One update, this process's share of the parts here; returns what is worth logging."""
         weights = self.schedule["weights"]
         tokens = sum(
             len(self.corpus.items[clip].tokens) for groups in parts for g in groups for clip in g
         )
         self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = defaultdict(float)
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
         rank, processes = _rank_and_processes()
         for part in range(rank, len(parts), processes):
             random.seed(f"{self.seed}-{number}-{part}")
             torch.manual_seed((self.seed * 1_000_003 + number) * len(parts) + part)
-            rng = np.random.default_rng((self.seed, number, part))
-            batch = assemble(self.corpus, parts[part], rng)
+            batch = next(batches)
             losses = self.losses(batch)
             sum(weights[name] * loss / tokens for name, loss in losses.items()).backward()
             for name, loss in losses.items():
-                sums[name] += loss.item() / tokens * processes
-            sums["audio"] += batch.frames.sum().item() / FRAMES_PER_SECOND * processes
+                sums[name] = sums[name] + loss.detach() / tokens * processes
+            sums["audio"] = sums["audio"] + batch.frames.sum() / FRAMES_PER_SECOND * processes
         if processes > 1:
             self._share_gradients()
         for group in self.optimizer.param_groups:
@@ -99,7 +114,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.schedule["clip_norm"])
         if torch.isfinite(norm):
             self.optimizer.step()
-        return sums | {"norm": norm.item()}
+        return sums | {"norm": norm}
 
     def _share_gradients(self) -> None:
         """Add up the gradients of all processes, in one message."""
@@ -194,6 +209,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = settings.load()
     cache = settings.cache(config)
+    write_shards(config, cache)
     if not arguments.export_only:
         parts, cores = config["training"]["parts"], len(os.sched_getaffinity(0))
         processes = 1 if torch.cuda.is_available() else math.gcd(parts, cores)
@@ -225,8 +241,9 @@ def work(rank: int, processes: int, port: int) -> None:
     if rank == 0:
         run(trainer, steps, done, Record(config, cache))
     else:
+        batches = trainer.feed(steps, done)
         for number in range(done, len(steps)):
-            trainer.step(number, steps[number])
+            trainer.step(number, steps[number], batches)
 
 
 class Record:
@@ -253,14 +270,15 @@ def run(trainer: Trainer, steps: list[list[list[Group]]], done: int, record: Rec
     if done == 0:
         record.look(trainer, 0, {})
     looked = since = time.monotonic()
-    results: list[dict[str, float]] = []
+    results: list[dict[str, Tensor]] = []
+    batches = trainer.feed(steps, done)
     for number in range(done, len(steps)):
-        results.append(trainer.step(number, steps[number]))
+        results.append(trainer.step(number, steps[number], batches))
         last = number + 1 == len(steps)
         if (number + 1) % schedule["log_steps"] and not last:
             continue
         now = time.monotonic()
-        sums = {name: sum(result[name] for result in results) for name in results[0]}
+        sums = {name: float(sum(result[name] for result in results)) for name in results[0]}
         speed = sums.pop("audio") / (now - since)
         losses = {name: round(value / len(results), 4) for name, value in sums.items()}
         _log(f"step {number + 1} {losses} {speed:.0f}x real time")

@@ -12,7 +12,7 @@ from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
 from demo import config as settings
-from demo.batches import LABEL_FRAMES, UNKNOWN_PHONE, Corpus, assemble, plan
+from demo.batches import LABEL_FRAMES, UNKNOWN_PHONE, Corpus, Parts, assemble, plan
 from demo.features import FRAMES_PER_SECOND, write_shard
 from demo.train import Trainer
 
@@ -45,7 +45,7 @@ def config() -> dict[str, Any]:
     model["model_defaults"] = {"enc_hidden": 32, "pred_hidden": 32, "joint_hidden": 32}
     model["decoder"]["prednet"]["pred_hidden"] = 32
     model["joint"]["jointnet"] |= {"joint_hidden": 32, "encoder_hidden": 32, "pred_hidden": 32}
-    config["training"] |= {"steps": 4, "part_seconds": 12, "phone": {"layer": 1}}
+    config["training"] |= {"steps": 4, "parts": 2, "part_seconds": 12, "phone": {"layer": 1}}
     return config
 
 
@@ -70,6 +70,14 @@ def test_plan_fills_parts_and_repeats_sources(corpus: Corpus, config: dict[str, 
     assert heard["game"] > 1.5 * heard["flite-rms"]
 
 
+def test_batches_do_not_depend_on_who_prepares_them(corpus: Corpus, config: dict[str, Any]) -> None:
+    parts = Parts(corpus, list(plan(corpus, config["training"], seed=1)), seed=1)
+    places = [(0, 0), (1, 0), (2, 0)]
+    for alone, ahead in zip(parts.in_order(places, 0), parts.in_order(places, 2), strict=True):
+        assert torch.equal(alone.mel, ahead.mel)
+        assert torch.equal(alone.tokens, ahead.tokens)
+
+
 def test_phones_follow_the_tempo(corpus: Corpus) -> None:
     item = next(item for item in corpus.items if item.source == "flite-rms")
     index = corpus.items.index(item)
@@ -86,8 +94,9 @@ def test_phones_follow_the_tempo(corpus: Corpus) -> None:
 
 def train(trainer: Trainer, first: int, last: int) -> torch.Tensor:
     steps = list(plan(trainer.corpus, trainer.schedule, seed=1))
+    batches = trainer.feed(steps, first)
     for number in range(first, last):
-        trainer.step(number, steps[number])
+        trainer.step(number, steps[number], batches)
     return torch.cat([p.detach().reshape(-1) for p in trainer.parameters])
 
 
