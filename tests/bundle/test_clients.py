@@ -51,8 +51,10 @@ def test_clients_hear_what_the_native_runtime_hears(
     row = compare_runs(client, name, run, native[name], speech)
     assert row.utterances == 64
     assert row.token_error_rate <= ACCEPTED[client, name]
+    # 595 words: up to 14 more or fewer wrong ones were seen, on several checkpoints.
     assert row.to_native.low <= row.to_native.value <= row.to_native.high
-    assert row.to_native.value < 0.02
+    assert row.to_native.low <= 0
+    assert row.to_native.value < 0.04
     vocabulary = Vocabulary.load(bundles[name])
     for heard in run.heard:
         assert heard.text == vocabulary.text(heard.tokens).strip()
