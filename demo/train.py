@@ -48,6 +48,7 @@ class Trainer:
         self.schedule, self.seed = config["training"], config["seed"]
         self.corpus = corpus
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.backends.cudnn.allow_tf32 = False  # raw log-mel has a large mean
         torch.manual_seed(self.seed)
         self.model = build(config, tokenizer, *corpus.statistics())
         pieces, width = config["tokenizer"]["pieces"], config["model"]["encoder"]["d_model"]
