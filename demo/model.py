@@ -41,7 +41,7 @@ class Convolution(nn.Module):
         x = nn.functional.pad(x, (0, 0, depthwise.shape[2] - 1, 0))
         with torch.autocast(x.device.type, enabled=False):
             image = x[:, None].permute(0, 3, 1, 2)
-            if x.is_cuda:  # where depthwise convolutions want it so
+            if x.is_cuda:  # for PyTorch's own depthwise kernels, not cuDNN's
                 image = image.contiguous()
             image = nn.functional.conv2d(image, depthwise[:, :, None], groups=len(depthwise))
         x = nn.functional.silu(self.batch_norm(image.permute(0, 2, 3, 1)[:, 0]))

@@ -75,7 +75,7 @@ def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A 3 x 3 convolution of stride 2 of (batch, time, frequency, channels), in float32."""
     with torch.autocast(x.device.type, enabled=False):
         image = pad(x.float().permute(0, 3, 1, 2), PADDING)
-        if x.is_cuda:  # where depthwise convolutions want it so
+        if x.is_cuda:  # for PyTorch's own depthwise kernels, not cuDNN's
             image = image.contiguous()
         return conv2d(image, weight, bias, 2, groups=len(weight)).permute(0, 2, 3, 1)
 
