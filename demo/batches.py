@@ -13,7 +13,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from demo.augment import augment
+from demo.augment import augment, pace
 from demo.features import FRAMES_PER_SECOND, read_shard
 
 #: Padding of phone labels, which the loss passes over.
@@ -172,11 +172,11 @@ def assemble(corpus: Corpus, groups: list[Group], rng: np.random.Generator) -> B
     mels, phones = [], []
     for item in items:
         mel = np.asarray(item.mel, dtype=np.float32)
-        frames = max(_least_frames(item.tokens), int(len(mel) * rng.uniform(0.88, 1.14)))
+        places = pace(len(mel), _least_frames(item.tokens), rng)
         babble = np.asarray(corpus.items[rng.integers(len(corpus.items))].mel, dtype=np.float32)
-        mels.append(augment(mel, rng, item.source not in NARROW, frames, babble))
-        middles = (np.arange(frames // LABEL_FRAMES) + 0.5) * len(item.phones)
-        phones.append(item.phones[(middles // (frames // LABEL_FRAMES)).astype(np.int64)])
+        mels.append(augment(mel, rng, item.source not in NARROW, places, babble))
+        middles = places[LABEL_FRAMES // 2 :: LABEL_FRAMES].astype(np.int64) // LABEL_FRAMES
+        phones.append(item.phones[np.minimum(middles, len(item.phones) - 1)])
     frames = torch.tensor([len(mel) for mel in mels])
     padded = np.zeros((len(mels), int(frames.max()), mels[0].shape[1]), dtype=np.float32)
     for row, mel in zip(padded, mels, strict=True):

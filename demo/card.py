@@ -60,11 +60,14 @@ selling the games themselves. No recording of them is used here but for calibrat
 {earlier}
 
 Then, from that checkpoint with its layers {origins}: {steps:,} steps of AdamW over {heard:.0f}
-hours of audio (clips repeat with new augmentation: tempo, vocal tract, rooms, channels, noise,
-voices behind, masks), in {minutes} minutes on {hardware}. Losses: transducer,
+hours of audio (clips repeat with new augmentation: wandering tempo, vocal tract, rooms, channels,
+noise, voices behind, masks), in {minutes} minutes on {hardware}. Losses: transducer,
 {ctc:g} CTC and, where phone times are known, {phone:g} phone cross-entropy of layer {phone_layer}.
-Learning rate {peak:g}, flat to {flat:.0%}, then a cosine to {last:.1%} of it. `config.yaml` holds
-every setting, `README.md` the commands.
+Learning rate {peak:g}, flat to {flat:.0%}, then a cosine to {last:.1%} of it. {wrong:.0%} of the
+pieces that the prediction network was told were wrong ones, lest it learned the texts by heart.
+The weights in the file are {share:g} of the initial ones and {rest:g} of the trained, which does
+better than either on voices that training lacks. `config.yaml` holds every setting, `README.md`
+the commands.
 
 Whole utterances of a few held-out clips during training (losses for each piece, WER in per cent):
 
@@ -132,6 +135,9 @@ def main() -> None:
         peak=training["rate"]["peak"],
         flat=training["rate"]["flat_until"],
         last=training["rate"]["last"],
+        wrong=training["wrong_pieces"],
+        share=training["initial"]["share"],
+        rest=round(1 - training["initial"]["share"], 6),
     )
     (HERE / "MODEL_CARD.md").write_text(text)
 

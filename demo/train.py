@@ -28,7 +28,7 @@ from demo.features import FRAMES_PER_SECOND, write_shards
 from demo.glance import Glance
 from demo.grow import grow
 from demo.initial import initial_checkpoint, read_weights
-from demo.model import build, export
+from demo.model import between, build, export, plain_weights
 from demo.transducer_loss import transducer_loss
 
 
@@ -135,7 +135,7 @@ class Trainer:
         with torch.autocast(device.type, dtype=torch.bfloat16):
             encoded, lengths = model.encoder(audio_signal=mel, length=frames)
             encoded = encoded.transpose(1, 2)
-            predicted, *_ = model.decoder(targets=tokens, target_length=labels)
+            predicted, *_ = model.decoder(targets=self._misheard(tokens), target_length=labels)
             left = model.joint.enc(encoded)[:, :, None]
             right = model.joint.pred(predicted.transpose(1, 2))[:, None]
             logits = model.joint.joint_net(left + right)
@@ -166,6 +166,12 @@ class Trainer:
         )
         share = labels.sum() / (known != UNKNOWN_PHONE).sum().clamp(min=1)
         return {"transducer": cost.sum(), "ctc": ctc, "phone": phones * share}
+
+    def _misheard(self, tokens: Tensor) -> Tensor:
+        """What the prediction network is told: some pieces are others, lest it learns the texts."""
+        others = torch.randint_like(tokens, self.blank)
+        wrong = torch.rand(tokens.shape, device=tokens.device) < self.schedule["wrong_pieces"]
+        return torch.where(wrong, others, tokens)
 
     def save(self, path: Path, done: int) -> None:
         """Write the checkpoint under its name only when it is complete."""
@@ -217,8 +223,17 @@ def main() -> None:
         torch.multiprocessing.spawn(work, (processes, _free_port()), processes)
     corpus = Corpus(cache / "shards", cache / "tokenizer")
     trainer = Trainer(config, corpus, cache / "tokenizer")
+    start(trainer, config, cache)
+    first = plain_weights(trainer.model)
     trainer.load(cache / "checkpoint.pt")
-    export(trainer.model, cache / "tokenizer", settings.HERE / "demo.nemo")
+    weights = between(first, plain_weights(trainer.model), config["training"]["initial"]["share"])
+    export(trainer.model, weights, cache / "tokenizer", settings.HERE / "demo.nemo")
+
+
+def start(trainer: Trainer, config: dict[str, Any], cache: Path) -> None:
+    """Take up the weights of the initial checkpoint."""
+    weights = read_weights(initial_checkpoint(config, cache))
+    grow(trainer.model, weights, config["training"]["initial"]["layers"])
 
 
 def work(rank: int, processes: int, port: int) -> None:
@@ -236,8 +251,7 @@ def work(rank: int, processes: int, port: int) -> None:
         done = trainer.load(checkpoint)
     else:
         done = 0
-        weights = read_weights(initial_checkpoint(config, cache))
-        grow(trainer.model, weights, config["training"]["initial"]["layers"])
+        start(trainer, config, cache)
     steps = list(plan(corpus, config["training"], config["seed"]))
     if rank == 0:
         run(trainer, steps, done, Record(config, cache))

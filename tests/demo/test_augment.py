@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demo.augment import FLOOR, _behind, _loudness, _room, augment
+from demo.augment import FLOOR, _behind, _loudness, _room, augment, pace
 
 
 @pytest.fixture
@@ -12,11 +12,26 @@ def mel() -> np.ndarray:
     return (rng.normal(-9, 3, size=(240, 128))).clip(FLOOR).astype(np.float32)
 
 
+@pytest.mark.parametrize("least", [0, 300])
+def test_tempo_wanders_from_end_to_end(least: int) -> None:
+    lengths = set()
+    for seed in range(30):
+        places = pace(240, least, np.random.default_rng(seed))
+        assert (places[0], places[-1]) == pytest.approx((0, 239), abs=1e-3)
+        assert least <= len(places)
+        speed = np.diff(places)
+        assert speed.min() > 0
+        assert 1.1 < speed.max() / speed.min() < 5
+        lengths.add(len(places))
+    assert lengths == {300} if least else max(lengths) - min(lengths) > 30
+
+
 @pytest.mark.parametrize("frames", [200, 240, 270])
 def test_length_seed_and_floor(mel: np.ndarray, frames: int) -> None:
+    places = np.linspace(0, 239, frames, dtype=np.float32)
     for seed in range(30):
         once, again = (
-            augment(mel, np.random.default_rng(seed), True, frames, mel[:90]) for _ in range(2)
+            augment(mel, np.random.default_rng(seed), True, places, mel[:90]) for _ in range(2)
         )
         assert once.shape == (frames, 128)
         assert once.dtype == np.float32

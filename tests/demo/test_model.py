@@ -10,7 +10,7 @@ from nemo.collections.asr.models import EncDecRNNTBPEModel
 from torch import Tensor
 
 from demo import config as settings
-from demo.model import build, export, plain_weights
+from demo.model import between, build, export, plain_weights
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_gradients_are_nemos(model: Any, mel: tuple[Tensor, Tensor]) -> None:
 def test_export_loads_and_is_reproducible(model: Any, tokenizer: Path, tmp_path: Path) -> None:
     paths = [tmp_path / "a.nemo", tmp_path / "b.nemo"]
     for path in paths:
-        export(model, tokenizer, path)
+        export(model, plain_weights(model), tokenizer, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert str(tmp_path.parent.parent).encode() not in paths[0].read_bytes()
     with tarfile.open(paths[0]) as archive:
@@ -71,3 +71,16 @@ def test_export_loads_and_is_reproducible(model: Any, tokenizer: Path, tmp_path:
     for name, value in plain_weights(model).items():
         half = value if name.startswith("preprocessor.") else value.half().float()
         torch.testing.assert_close(restored.state_dict()[name], half, atol=0, rtol=0)
+
+
+def test_between_two_checkpoints(model: Any) -> None:
+    last = plain_weights(model)
+    first = {
+        name: value + (0 if name.startswith("preprocessor.") else 1) for name, value in last.items()
+    }
+    mean = between(first, last, 0.4)
+    for name, value in last.items():
+        if name.startswith("preprocessor."):  # constants stay what they are, to the bit
+            torch.testing.assert_close(mean[name], value, atol=0, rtol=0)
+        else:
+            torch.testing.assert_close(mean[name], value + 0.4, atol=1e-6, rtol=1e-5)

@@ -12,6 +12,7 @@ from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
 from demo import config as settings
+from demo.augment import pace
 from demo.batches import LABEL_FRAMES, UNKNOWN_PHONE, Corpus, Parts, assemble, plan
 from demo.features import FRAMES_PER_SECOND, write_shard
 from demo.train import Trainer
@@ -85,10 +86,11 @@ def test_phones_follow_the_tempo(corpus: Corpus) -> None:
     for seed in range(5):
         batch = assemble(corpus, [[index]], np.random.default_rng(seed))
         changes = batch.phones[0].flatten().diff()
-        share = int(batch.frames[0]) / len(item.mel)
+        places = pace(len(item.mel), 0, np.random.default_rng(seed))
+        assert len(places) == batch.frames[0]
         (last,) = torch.nonzero((changes != 0) & (batch.phones[0].flatten()[:-1] == 0))[0].tolist()
         # The change is drawn to a grid of one label twice: before stretching and after.
-        assert abs((last + 1 - 2) * LABEL_FRAMES - 50 * share) <= 2 * LABEL_FRAMES
+        assert abs((last + 1 - 2) * LABEL_FRAMES - np.searchsorted(places, 50)) <= 2 * LABEL_FRAMES
         assert (batch.phones[0, 0] == UNKNOWN_PHONE).all()
 
 
