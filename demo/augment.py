@@ -14,8 +14,7 @@ RATE = 100
 def pace(frames: int, least: int, rng: np.random.Generator) -> np.ndarray:
     """Where to read a clip of `frames` frames, for each frame of a faster or slower one.
 
-    Its tempo wanders by a fifth or so every 0.4 s, as no synthetic voice's does. It has at least
-    `least` frames.
+    Its tempo wanders by a fifth or so every 0.4 s. It has at least `least` frames.
     """
     wanted = max(least, int(frames * rng.uniform(0.88, 1.14)))
     knots = rng.normal(0.0, 0.2, size=wanted // 40 + 2)

@@ -94,6 +94,16 @@ def test_phones_follow_the_tempo(corpus: Corpus) -> None:
         assert (batch.phones[0, 0] == UNKNOWN_PHONE).all()
 
 
+def test_prediction_network_mishears(
+    corpus: Corpus, config: dict[str, Any], tokenizer: Path
+) -> None:
+    trainer = Trainer(config, corpus, tokenizer)
+    told = trainer._misheard(torch.full((100, 100), 7))
+    wrong = told[told != 7]
+    assert len(wrong) / told.numel() == pytest.approx(config["training"]["wrong_pieces"], rel=0.2)
+    assert 0 <= wrong.min() < wrong.max() < trainer.blank
+
+
 def train(trainer: Trainer, first: int, last: int) -> torch.Tensor:
     steps = list(plan(trainer.corpus, trainer.schedule, seed=1))
     batches = trainer.feed(steps, first)
