@@ -50,8 +50,9 @@ def test_every_weight_of_the_demo_is_stored_in_8_bits_under_its_name(
         for name, tensor in few.items():
             assert tensor["block_size"] is None
             assert tensor["bytes"] == floats[name].size + 5, "a float32 scale, a uint8 zero point"
-            # A scale for the whole tensor: its range over the root mean square is about 10 to 40.
-            assert 0.001 < tensor["relative_error"] < 0.03
+            # A scale for the whole tensor: 255 steps over its range, which is up to about 40 times
+            # its root mean square; rounding errs by a step over the root of 12.
+            assert 0.001 < tensor["relative_error"] < 40 / 255 / 12**0.5
         stored = sum(tensor["bytes"] for tensor in tensors)
         assert reports[graph]["bits_per_weight"] == 8 * stored / reports[graph]["parameters"] < 8.2
     kinds = {node.op_type for node in onnx.load(quantized / "encoder.onnx").graph.node}
