@@ -94,8 +94,8 @@ def test_every_tensor_is_measured_at_every_width(measured: Path) -> None:
         small, large = tensor["choices"]
         assert (small["bits"], small["block_size"]) == (4, 128)
         assert small["bytes"] < 0.6 * large["bytes"] < 0.6 * 4 * tensor["parameters"]
-        # The step is more than 16 times as wide, and KL grows with its square down to rounding.
-        assert small["kl_mean"] > 10 * large["kl_mean"] > 0
+        # The step is more than 16 times as wide, and KL grows with its square.
+        assert small["kl_mean"] > 20 * large["kl_mean"] > 0
         assert small["relative_error"] > 15 * large["relative_error"] > 0
         assert small["kl_p99"] > small["kl_mean"]
         assert 0 <= large["flips"] <= small["flips"] < 0.2
