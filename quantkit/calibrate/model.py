@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from quantkit.calibrate.speech import ObservedModel
 from quantkit.calibrate.sums import MomentSums
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, leftovers, write_json
+from quantkit.core.files import complete_directory, require_space, sweep, write_json
 from quantkit.core.progress import Progress
 from quantkit.quantize.moments import HESSIANS, MOMENTS
 
@@ -58,11 +58,13 @@ def calibrate(
     observed = ObservedModel(model)
     channels = observed.channels()
     saved, growing = scratch / "saved", scratch / "sums"
-    for left in [*leftovers(saved), *scratch.glob(growing.name)]:
-        shutil.rmtree(left)
+    sweep(scratch)
+    shutil.rmtree(growing, ignore_errors=True)
     if hessians:
         # The growing matrices, the last saved ones and the next.
-        _require_space(scratch, channels.values(), copies=2 if saved.exists() else 3)
+        copies = 2 if saved.exists() else 3
+        needed = copies * 4 * sum(size**2 for size in channels.values())
+        require_space(scratch, needed, "the Hessians")
     sums = MomentSums(growing, channels, hessians=hessians)
     done, frames = 0, 0
     if saved.exists():
@@ -93,16 +95,6 @@ def calibrate(
     _write(observed, sums, out, hessians=hessians)
     seconds = frames * observed.settings.encoder_frame_s
     write_json(out / REPORT, _report(observed, sums, len(recordings), seconds))
-
-
-def _require_space(scratch: Path, channels: Iterable[int], copies: int) -> None:
-    needed = copies * 4 * sum(size**2 for size in channels)
-    free = shutil.disk_usage(scratch).free
-    if free < needed:
-        raise InputError(
-            f"{scratch}: the Hessians need {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are "
-            "free; free some, or choose another disk by --store"
-        )
 
 
 def _write(observed: ObservedModel, sums: MomentSums, out: Path, *, hessians: bool) -> None:

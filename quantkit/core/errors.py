@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from quantkit.core.text import brief, printable
+
 
 class QuantkitError(Exception):
     """Base of every expected failure.
 
     The message names the file, the line or key, what was found, what is accepted and what to do.
+    Whatever it quotes, it is printable and takes at most 2 kB.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(brief(printable(message)))
 
 
 class InputError(QuantkitError, ValueError):

@@ -1,16 +1,30 @@
-"""Files that are either complete or absent, and their digests."""
+"""Files that are either complete or absent, and their digests.
+
+What is written grows under a name that follows from the final one, `.NAME.partial`, and is locked
+while its writer lives. So two writers of one file take turns, a killed one leaves nothing that the
+next does not find and remove, and modes are those of the umask.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from quantkit.core.errors import InputError
+
+PARTIAL = ".partial"
+_RETIRED, _OLD = ".retired", "old"
+#: What file systems without locks answer.
+_NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def sha256_file(path: Path) -> str:
@@ -42,18 +56,34 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    partial = _beside(path, PARTIAL)
+    with _locked(partial, os.O_RDWR | os.O_CREAT) as handle:
+        try:
+            os.truncate(handle, 0)
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what would fill the disk; `what` is a plural, such as "sums".
+
+    A full disk under a memory-mapped file kills the process without a word.
+
+    Raises:
+        InputError: fewer than `needed` bytes are free where the existing `folder` lies.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{what} need {_size(needed)} of disk, {_size(free)} are free in {folder}; "
+            "make room, or name a folder on another disk"
+        )
 
 
 def sync_tree(directory: Path) -> None:
@@ -62,39 +92,122 @@ def sync_tree(directory: Path) -> None:
         _sync(path)
 
 
-def leftovers(final: Path) -> list[Path]:
-    """The temporary directories that killed runs of `complete_directory` left beside `final`."""
-    return sorted(final.parent.glob(f".{final.name}.partial-*"))
+@contextmanager
+def scratch_directory(path: Path) -> Iterator[Path]:
+    """Make an empty directory for the block alone; it goes with the block.
+
+    Another process that wants the same one waits. What a killed one left in it is removed.
+    """
+    with _directory(path):
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def complete_directory(final: Path) -> Iterator[Path]:
     """Yield a temporary sibling that becomes `final` only when the block ends without an error.
 
-    An existing `final` is replaced. A killed process leaves at most `leftovers(final)`.
+    An existing `final` is replaced. What a killed process left is gone on from: its unfinished
+    directory is emptied, the `final` that it was replacing is back.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_sibling(final)
+    temporary = _beside(final, PARTIAL)
+    with _directory(temporary):
+        try:
+            recover(final)
+            yield temporary
+            sync_tree(temporary)
+            if final.exists():
+                retired = _beside(final, _RETIRED)
+                with _directory(retired):
+                    final.replace(retired / _OLD)
+                    temporary.replace(final)
+                    shutil.rmtree(retired)
+            else:
+                temporary.replace(final)
+            _sync(final.parent)
+        except BaseException:
+            recover(final)
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def recover(final: Path) -> None:
+    """Bring back a directory whose replacement was cut off between taking it away and the new."""
+    retired = _beside(final, _RETIRED)
+    with contextlib.suppress(FileNotFoundError), _locked(retired, os.O_RDONLY):
+        if not final.exists():
+            (retired / _OLD).replace(final)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed writers left in a directory; the living are not disturbed."""
+    for retired in directory.glob(f".*{_RETIRED}"):
+        recover(retired.with_name(retired.name[1 : -len(_RETIRED)]))
+    for left in directory.glob(f".*{PARTIAL}"):
+        with contextlib.suppress(OSError), _locked(left, os.O_RDONLY, wait=False):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit that leaves a number above 1, in steps of 1000."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}{suffix}")
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[None]:
+    """Hold a directory, made if need be, and empty it."""
+    with _locked(path, os.O_RDONLY | os.O_DIRECTORY, make=True):
+        for left in path.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield
+
+
+@contextmanager
+def _locked(path: Path, flags: int, *, make: bool = False, wait: bool = True) -> Iterator[int]:
+    """Open a path and lock what it names; a lock goes with its process, however that ends.
+
+    Raises:
+        OSError: among others BlockingIOError, if another process has it and `wait` is false.
+    """
+    while True:
+        if make:
+            path.mkdir(exist_ok=True)
+        try:
+            handle = os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            if make:  # its last owner has just renamed it
+                continue
+            raise
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            if _names(path, handle):
+                yield handle
+                return
+        finally:
+            os.close(handle)
+
+
+def _names(path: Path, handle: int) -> bool:
+    """Whether a path still names the file that is open."""
     try:
-        yield temporary
-        sync_tree(temporary)
-        if final.exists():
-            retired = _temporary_sibling(final)
-            final.replace(retired / "old")
-            temporary.replace(final)
-            shutil.rmtree(retired)
-        else:
-            temporary.replace(final)
-        _sync(final.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _temporary_sibling(final: Path) -> Path:
-    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.partial-"))
-    temporary.chmod(0o755)
-    return temporary
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _sync(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from filelock import FileLock
 import quantkit
 from quantkit.bundle.manifest import MANIFEST, load_manifest, seal_problem
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, leftovers, sha256_json
+from quantkit.core.files import complete_directory, recover, sha256_json
 from quantkit.core.speech import read_manifest
 from quantkit.core.versions import code_digest
 from quantkit.pipeline.chain import chain, model_stage
@@ -134,12 +133,11 @@ def _why(out: Path, key: StageKey) -> str:
 
 @contextmanager
 def _locked(store: Store, out: Path) -> Iterator[None]:
-    """Hold the lock of an output directory, and clear what killed runs left beside it."""
+    """Hold the lock of an output directory; it is back where a killed run was replacing it."""
     folder = store.root / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"bundle-{sha256_json(str(out.resolve()))}.lock"):
-        for left in leftovers(out):
-            shutil.rmtree(left)
+        recover(out)
         yield
 
 

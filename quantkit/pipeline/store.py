@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, leftovers, sha256_file, write_json
+from quantkit.core.files import complete_directory, sha256_file, sweep, write_json
 from quantkit.pipeline.key import StageKey
 
 ENTRY = "entry.json"
@@ -123,15 +123,14 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what killed runs left and cannot be gone on from; the living are not disturbed."""
-        for path in [*self.root.glob("*/.*.partial-*"), *self.root.glob(f"*/.*{SCRATCH}")]:
-            digest = path.name[1:].partition(".")[0]
-            final = path.parent / digest
+        for stage in self.root.glob("*/"):
+            sweep(stage)
+        for scratch in self.root.glob(f"*/.*{SCRATCH}"):
+            final = scratch.with_name(scratch.name[1 : -len(SCRATCH)])
             try:
-                with self._lock(path.parent.name, digest, timeout=0):
-                    for left in leftovers(final):
-                        shutil.rmtree(left)
-                    if path.suffix == SCRATCH and final.exists():
-                        shutil.rmtree(path)
+                with self._lock(scratch.parent.name, final.name, timeout=0):
+                    if final.exists():
+                        shutil.rmtree(scratch)
             except Timeout:
                 continue
 

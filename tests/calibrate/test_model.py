@@ -273,7 +273,7 @@ def test_hessians_that_the_disk_cannot_hold_are_refused_first(
 ) -> None:
     full = SimpleNamespace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
-    with pytest.raises(InputError, match=r"Hessians need .* GB of disk"):
+    with pytest.raises(InputError, match=r"the Hessians need .* of disk, 1\.0 kB are free"):
         calibrated(model, recordings, tmp_path, hessians=True)
     calibrated(model, recordings, tmp_path)
 

@@ -1,6 +1,25 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from quantkit.core.files import complete_directory, leftovers, sha256_json, write_json
+from quantkit.core.errors import InputError
+from quantkit.core.files import (
+    complete_directory,
+    require_space,
+    scratch_directory,
+    sha256_json,
+    sweep,
+    write_bytes,
+    write_json,
+)
+
+_ROOT = Path(__file__).parents[2]
 
 
 def test_a_directory_is_complete_or_absent(tmp_path) -> None:
@@ -11,9 +30,8 @@ def test_a_directory_is_complete_or_absent(tmp_path) -> None:
     with complete_directory(final) as temporary:
         (temporary / "a").write_text("new")
         assert not final.exists()
-        assert leftovers(final) == [temporary]
     assert (final / "a").read_text() == "new"
-    assert leftovers(final) == []
+    assert list(final.parent.iterdir()) == [final]
 
 
 def test_an_old_directory_is_replaced_whole(tmp_path) -> None:
@@ -24,6 +42,127 @@ def test_an_old_directory_is_replaced_whole(tmp_path) -> None:
         (temporary / "new").write_text("new")
     assert [path.name for path in final.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+def test_an_old_directory_outlives_a_failure(tmp_path, monkeypatch) -> None:
+    final = tmp_path / "final"
+    final.mkdir()
+    (final / "old").write_text("old")
+    replace = Path.replace
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == ".final.partial":
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="No space"), complete_directory(final) as temporary:
+        (temporary / "new").write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["final", "old"]
+
+
+def _killed(code: str, folder: Path) -> None:
+    """Run code in a process that kills itself at `die()`."""
+    prefix = "import os, signal\nfrom pathlib import Path\nfrom quantkit.core import files\n"
+    prefix += "def die(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
+    child = subprocess.run(
+        [sys.executable, "-c", prefix + code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+    )
+    assert child.returncode == -signal.SIGKILL
+
+
+_IN_THE_BLOCK = """
+with files.complete_directory(Path("final")) as temporary:
+    (temporary / "half").write_text("half")
+    die()
+"""
+_BETWEEN_RENAMES = """
+replace = Path.replace
+def once(self, target):
+    die() if self.name == ".final.partial" else replace(self, target)
+Path.replace = once
+with files.complete_directory(Path("final")) as temporary:
+    (temporary / "new").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("code", [_IN_THE_BLOCK, _BETWEEN_RENAMES])
+@pytest.mark.parametrize("next_run", [sweep, lambda folder: _write(folder / "final")])
+def test_a_killed_writer_loses_nothing_and_leaves_nothing_to_the_next(
+    tmp_path, code, next_run: Callable[[Path], None]
+) -> None:
+    _write(tmp_path / "final")
+    _killed(code, tmp_path)
+    assert len(list(tmp_path.iterdir())) > 1 or not (tmp_path / "final").exists()
+    next_run(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["final", "old"]
+
+
+def _write(final: Path) -> None:
+    with complete_directory(final) as temporary:
+        (temporary / "old").write_text("old")
+
+
+def test_a_killed_write_of_a_file_leaves_nothing_to_the_next(tmp_path) -> None:
+    _killed("files.os.fsync = die\nfiles.write_bytes(Path('a'), b'half')", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.partial"]
+    write_bytes(tmp_path / "a", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_writers_of_one_name_take_turns(tmp_path) -> None:
+    contents = [bytes([number]) * 100_000 for number in range(8)]
+    writers = [
+        threading.Thread(target=write_bytes, args=(tmp_path / "a", content)) for content in contents
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert (tmp_path / "a").read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_living_are_not_swept(tmp_path) -> None:
+    with complete_directory(tmp_path / "final") as temporary:
+        (temporary / "a").write_text("a")
+        sweep(tmp_path)
+        assert (temporary / "a").exists()
+    with scratch_directory(tmp_path / ".work.partial") as scratch:
+        sweep(tmp_path)
+        assert scratch.exists()
+    assert not scratch.exists()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_modes_are_those_of_the_umask(tmp_path, mask, mode) -> None:
+    before = os.umask(mask)
+    try:
+        with complete_directory(tmp_path / "final") as temporary:
+            write_json(temporary / "a.json", 1)
+            (temporary / "b").write_bytes(b"")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"final": 0o777 & ~mask, "a.json": mode, "b": mode}
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch) -> None:
+    def refuses(*_) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuses)
+    _write(tmp_path / "final")
+    assert (tmp_path / "final" / "old").exists()
+
+
+def test_space_is_asked_for_before_it_is_needed(tmp_path) -> None:
+    require_space(tmp_path, 1, "sums")
+    with pytest.raises(InputError, match=r"sums need 1000000000.0 GB of disk, .* are free in"):
+        require_space(tmp_path, 10**18, "sums")
 
 
 def test_digests_do_not_depend_on_the_order_of_keys() -> None:

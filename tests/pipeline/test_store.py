@@ -3,9 +3,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from filelock import FileLock
 
 from quantkit.core.errors import InputError
+from quantkit.core.files import complete_directory
 from quantkit.pipeline.key import StageKey
 from quantkit.pipeline.store import Store
 
@@ -36,7 +36,7 @@ def test_a_failure_leaves_nothing(tmp_path) -> None:
         (out / "a.bin").write_bytes((out / "not there").read_bytes())
     assert store.find(KEY) is None
     assert not list((tmp_path / "export").glob("[!.]*"))
-    assert not list((tmp_path / "export").glob(".*.partial-*"))
+    assert not list((tmp_path / "export").glob(".*.partial"))
 
 
 def test_damage_is_named(tmp_path) -> None:
@@ -64,14 +64,13 @@ def test_newest_prefers_the_recipe_of_the_same_name(tmp_path) -> None:
 
 def test_sweep_removes_leftovers_but_not_of_the_living(tmp_path) -> None:
     store = Store(tmp_path)
-    dead, alive = tmp_path / "export" / ".aa.partial-1", tmp_path / "export" / ".bb.partial-1"
-    for path in (dead, alive):
-        path.mkdir(parents=True)
-    (tmp_path / "locks").mkdir()
-    with FileLock(tmp_path / "locks" / "export-bb.lock"):
+    dead, alive = tmp_path / "export" / ".aa.partial", tmp_path / "export" / ".bb.partial"
+    dead.mkdir(parents=True)
+    with complete_directory(tmp_path / "export" / "bb"):
         store.sweep()
         assert not dead.exists()
         assert alive.exists()
+    alive.mkdir()
     store.sweep()
     assert not alive.exists()
 
