@@ -12,7 +12,7 @@ SUITE ?= recipes/suites/demo.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build compare test lint bench bundle publish quantizers clean
+.PHONY: help build compare test fuzz lint bench bundle publish quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ compare: .venv/.ready ## schemes side by side on SUITE: a report, gates, and BAS
 
 test: .venv/.ready .venv/.chromium ## every test
 	@$(BIN)/python -m pytest
+
+fuzz: .venv/.ready ## thousands of damaged inputs; `make test` tries some hundreds of them
+	@FUZZ=long $(BIN)/python -m pytest tests/fuzz
 
 lint: .venv/.ready ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
