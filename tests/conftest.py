@@ -1,4 +1,4 @@
-"""The demo model at every stage, made once a session."""
+"""The demo model at every stage, made once for all processes of a test run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+from quantkit.core.files import complete_directory
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -20,12 +23,17 @@ Stage = Callable[[int], Path]
 def each_once(
     folders: pytest.TempPathFactory, name: str, make: Callable[[int, Path], None]
 ) -> Stage:
-    """A stage's result for each chunk length, made when it is first asked for."""
+    """A stage's result for each chunk length, made when a process first asks for it."""
+    own = folders.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     @cache
     def stage(chunk_ms: int) -> Path:
-        out = folders.mktemp(f"{name}-{chunk_ms}")
-        make(chunk_ms, out)
+        out = shared / f"{name}-{chunk_ms}"
+        with FileLock(f"{out}.lock"):
+            if not out.exists():
+                with complete_directory(out) as temporary:
+                    make(chunk_ms, temporary)
         return out
 
     return stage
