@@ -215,7 +215,7 @@ def _check_numbers(settings: StreamingSettings, path: Path) -> None:
     ]
     if mel.window_length > mel.n_fft:
         wrong.append(f"mel.window_length is {mel.window_length}; at most mel.n_fft is accepted")
-    if not 0 <= mel.f_min < mel.f_max <= settings.sample_rate / 2:
+    if not 0 <= mel.f_min < mel.f_max or 2 * mel.f_max > settings.sample_rate:
         band = f"{mel.f_min} to {mel.f_max} Hz"
         wrong.append(f"mel.f_min to mel.f_max is {band}; a band up to half the rate is accepted")
     if not wrong:  # what is computed from sane numbers only
