@@ -10,17 +10,12 @@ from quantkit.bundle.card import model_card
 from quantkit.bundle.gate import check_layout
 from quantkit.bundle.genai import write_genai
 from quantkit.bundle.guide import guide
-from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
+from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest, sealed
 from quantkit.bundle.native import copy_file
 from quantkit.bundle.sherpa import write_sherpa
 from quantkit.core.errors import InputError
-from quantkit.core.files import (
-    complete_directory,
-    sha256_file,
-    sha256_json,
-    write_json,
-    write_text,
-)
+from quantkit.core.files import complete_directory, sha256_json, write_json, write_text
+from quantkit.core.integrity import file_facts
 from quantkit.stream import StreamingSettings
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -64,8 +59,9 @@ def bundle_artifact(artifact: Path, layouts: Sequence[Layout], out: Path) -> dic
             layout: {"max_relative_error": error} for layout, error in errors.items()
         }
         write_text(folder / _CARD, model_card(manifest, usage=guide(wanted, settings)))
-        manifest["files"] = {path.name: _facts(path) for path in sorted(folder.iterdir())}
+        manifest["files"] = {path.name: file_facts(path) for path in sorted(folder.iterdir())}
         manifest["total_bytes"] = sum(file["bytes"] for file in manifest["files"].values())
+        manifest = sealed(manifest)
         write_json(folder / MANIFEST, manifest)
     return manifest
 
@@ -87,7 +83,3 @@ def _check_out(artifact: Path, out: Path) -> None:
             f"--out: found {out}, which is no bundle and is not empty; accepted: a new or empty "
             "directory, or a bundle to replace"
         )
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ from quantkit.bundle.card import model_card
 from quantkit.bundle.inventory import GRAPHS, inventory
 from quantkit.bundle.manifest import MANIFEST, SCHEMA, sealed
 from quantkit.core.errors import InputError
-from quantkit.core.files import sha256_file, write_json, write_text
+from quantkit.core.files import write_json, write_text
+from quantkit.core.integrity import file_facts
+from quantkit.core.strict_json import read_json
 
 _BESIDE = ("streaming.json", "tokenizer.model", "tokens.txt")
 
@@ -56,7 +57,7 @@ def bundle_native(
     for name in [*names, *_BESIDE]:
         if (model / name).is_file():
             copy_file(model / name, out / name)
-    files = {path.name: _facts(path) for path in sorted(out.iterdir())}
+    files = {path.name: file_facts(path) for path in sorted(out.iterdir())}
     for name, digest in (digests or {}).items():
         if name in files and files[name]["sha256"] != digest:
             raise InputError(
@@ -65,7 +66,7 @@ def bundle_native(
             )
     manifest = _manifest(model, facts)
     write_text(out / "README.md", model_card(manifest))
-    files["README.md"] = _facts(out / "README.md")
+    files["README.md"] = file_facts(out / "README.md")
     total = sum(file["bytes"] for file in files.values())
     write_json(out / MANIFEST, sealed(manifest | {"files": files, "total_bytes": total}))
 
@@ -89,7 +90,7 @@ def _share(reader: int, writer: int) -> None:
 
 
 def _manifest(model: Path, facts: Facts) -> dict[str, Any]:
-    streaming = json.loads((model / "streaming.json").read_text(encoding="utf-8"))
+    streaming = read_json(model / "streaming.json")
     return {
         "schema": SCHEMA,
         "key": facts.key,
@@ -104,7 +105,3 @@ def _manifest(model: Path, facts: Facts) -> dict[str, Any]:
         },
         "parity": dict(facts.parity),
     }
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}

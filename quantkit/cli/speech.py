@@ -26,6 +26,7 @@ def transcribe(
     streams: int = 1,
     threads: int | None = None,
     prepare: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative="")] = False,
     references: Path | None = None,
 ) -> int:
     """Stream audio files through an artifact.
@@ -39,6 +40,8 @@ def transcribe(
         threads: of the encoder; default what ONNX Runtime chooses.
         prepare: keep the graphs in ARTIFACT/.prepared as ONNX Runtime packed them, for later runs
             and other processes to map into memory.
+        check: compare every byte of the artifact with its manifest first; otherwise graphs,
+            settings and tokens, and of the weights their size.
         references: a speech manifest whose texts are printed above the decoded ones.
     """
     from quantkit.stream import Transcriber
@@ -52,7 +55,7 @@ def transcribe(
     if realtime and streams > 1:
         raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
     texts = _texts(references) if references else {}
-    transcriber = Transcriber.load(open_artifact(artifact), threads, prepare=prepare)
+    transcriber = Transcriber.load(open_artifact(artifact), threads, prepare=prepare, check=check)
     if streams == 1:
         results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
     else:

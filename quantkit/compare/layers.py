@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from quantkit.core.files import sha256_json, write_json
+from quantkit.core.strict_json import read_json
 from quantkit.core.versions import library_versions
 from quantkit.pipeline.chain import stage_version
 from quantkit.pipeline.key import StageKey
@@ -43,11 +43,11 @@ def layers(
         library_versions(["onnx", "onnx-ir", "numpy", "onnxruntime"]),
     )
     with store.locked(key):
-        if store.find(key) is None:
+        if not store.has(key):
             name = scheme.directory.name
             with progress.stage(f"layers of {name}"), store.writing(key, name) as (out, _):
                 speech = [utterance.audio for utterance in heard]
                 found = layer_divergence(fused.directory, scheme.directory, speech, progress)
                 write_json(out / _FILE, found)
-        measured = json.loads((store.read(key).directory / _FILE).read_text(encoding="utf-8"))
+        measured = read_json(store.read(key).directory / _FILE)
     return tuple(LayerDivergence(layer=layer, kl_mean=kl) for layer, kl in measured)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from quantkit.bench.machine import machine
 from quantkit.bench.steps import bench
-from quantkit.core.files import sha256_json, write_json
+from quantkit.core import shapes
+from quantkit.core.errors import InputError
+from quantkit.core.files import sha256_json
+from quantkit.core.integrity import read_kept, write_kept
 from quantkit.core.versions import code_digest
 from quantkit.pipeline.progress import StageProgress
 from quantkit.report.model import Bench, Ratio
@@ -58,7 +62,7 @@ def measure(name: str, contestant: Contestant, track: Track, progress: StageProg
         / f"{sha256_json([*subjects, *conditions, code_digest(['bench', 'stream'])])}.json"
     )
     if path.exists():
-        return Bench.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return _kept(path)
     alone = contestant.sha256 == track.fp32.sha256
     paths = [contestant.path] if alone else [track.fp32.path, contestant.path]
     with progress.stage(f"speed of {name}"):
@@ -74,8 +78,23 @@ def measure(name: str, contestant: Contestant, track: Track, progress: StageProg
         rss_bytes=row["rss_bytes"],
         faster_than_fp32=_ratio(pairs[0]) if pairs else None,
     )
-    write_json(path, measured.model_dump(mode="json"))
+    write_kept(path, measured.model_dump(mode="json"))
     return measured
+
+
+def _kept(path: Path) -> Bench:
+    """An earlier measurement.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return Bench.model_validate(read_kept(path, shapes.record({})))
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: this is no measurement ({error.errors()[0]['msg']}); delete the file and run "
+            "the command again, which measures anew"
+        ) from error
 
 
 def _ratio(pair: dict[str, Any]) -> Ratio:

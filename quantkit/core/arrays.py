@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,19 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: np.asarray(archive[name]) for name in archive.files}
-    # An .npy file is an array, which is no context manager: a TypeError.
-    except (TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    # An .npy file is an array, which is no context manager: a TypeError. A damaged directory of the
+    # archive may ask for a password, another compression, or more memory than there is.
+    except (
+        TypeError,
+        ValueError,
+        OSError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        SyntaxError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path}: this is not an .npz archive of arrays ({error})") from error

@@ -7,22 +7,27 @@ Layout, in a directory for all results:
     DIGEST/arrays/UTTERANCE.npz   what PyTorch computed for an utterance that is compared deeply
 
 A file is complete or absent and never changes its meaning, so that any number of processes may
-write at the same time: those that do the same work write the same file.
+write at the same time: those that do the same work write the same file. A record holds a digest of
+itself, and the arrays have theirs by the format, so that damage is told.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
 from quantkit.core.files import canonical_json, write_bytes, write_json, write_text
+from quantkit.core.integrity import seal_problem, sealed
+from quantkit.core.strict_json import parse_json
 from quantkit.evaluate.keys import system_digest, system_key
 from quantkit.evaluate.record import Record
 from quantkit.evaluate.system import System
@@ -30,6 +35,14 @@ from quantkit.verify.utterance import Reference
 
 _KEY = "key.json"
 _RECORD = TypeAdapter(Record)
+#: Kind of the numbers and number of axes of each of PyTorch's arrays.
+_ARRAYS = {
+    "tokens": ("i", 1),
+    "token_frames": ("i", 1),
+    "encoded": ("f", 2),
+    "chunks": ("i", 1),
+    "log_probabilities": ("f", 2),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class Results:
 
     def write_part(self, shard: str, records: Sequence[Record]) -> None:
         """Keep the records of a shard."""
-        lines = [canonical_json(asdict(record)) for record in records]
+        lines = [canonical_json(sealed(asdict(record))) for record in records]
         write_text(self.part(shard), "".join(f"{line}\n" for line in lines))
 
     def records(self) -> dict[str, Record]:
@@ -90,8 +103,10 @@ class Results:
         Raises:
             InputError: the file is damaged.
         """
+        path = self.arrays(utterance)
         try:
-            arrays = read_npz(self.arrays(utterance))
+            arrays = read_npz(path)
+            _check_arrays(arrays, path)
         except InputError as error:
             raise InputError(f"{error}; delete the file and run the command again") from error
         return Reference(
@@ -105,10 +120,32 @@ def _read(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            records.append(_RECORD.validate_json(line))
-        except ValidationError as error:
+            records.append(_record(line, f"{path}:{number}"))
+        except InputError as error:
             raise InputError(
-                f"{path}:{number}: this is not a kept record ({error.errors()[0]['msg']}); delete "
-                "the file and run the command again, which evaluates its utterances anew"
+                f"{error}; delete the file and run the command again, which evaluates its "
+                "utterances anew"
             ) from error
     return records
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    if wrong := _ARRAYS.keys() ^ arrays.keys():
+        raise InputError(f"{path}: {', '.join(sorted(wrong))} missing or unknown")
+    for name, (kind, axes) in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype.kind != kind or array.ndim != axes:
+            raise InputError(f"{path}: {name}: found {array.dtype} {list(array.shape)}")
+
+
+def _record(line: bytes, where: str) -> Record:
+    content = parse_json(line, f"{where}: this is not a kept record")
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: this is not a kept record")
+    if problem := seal_problem(content):
+        raise InputError(f"{where}: {problem}")
+    try:
+        return _RECORD.validate_python(content)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise InputError(f"{where}: this is not a kept record ({problem})") from error

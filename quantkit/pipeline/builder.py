@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 import quantkit
-from quantkit.bundle.manifest import MANIFEST, load_manifest, seal_problem
+from quantkit.bundle.manifest import MANIFEST, file_problems, load_manifest, seal_problem
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, recover, sha256_json
+from quantkit.core.files import complete_directory, recover
 from quantkit.core.speech import read_manifest
+from quantkit.core.strict_json import read_json
 from quantkit.core.versions import code_digest
 from quantkit.pipeline.chain import chain, model_stage
 from quantkit.pipeline.checkpoint import Checkpoint, find_checkpoint
@@ -28,6 +25,9 @@ from quantkit.pipeline.speech import check_speech
 from quantkit.pipeline.store import Entry, Store
 from quantkit.quantize.budget import ALLOCATION
 from quantkit.recipe import Recipe, parse_source
+
+#: How a plan begins to say that an artifact is not what it was and is written again.
+DAMAGED = "the artifact's"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,14 @@ def build(
     stages = chain(recipe, checkpoint)
     done = run(stages, store, recipe.name, progress, force=force)
     key = _bundle_key(recipe, stages)
-    with _locked(store, out):
-        if force or _why(out, key):
+    with store.locked_output(out):
+        recover(out)  # where a killed run was replacing it
+        why = "forced" if force else _why(out, key)
+        if why:
+            if why.startswith(DAMAGED):
+                progress.say(f"bundle: {why}")
+            found = keys(stages)
+            done |= {name: store.read(found[name]) for name in (model_stage(recipe), "verify")}
             with progress.stage("bundle"), complete_directory(out) as temporary:
                 _bundle(recipe, checkpoint, stages, done, key, temporary)
         else:
@@ -78,7 +84,7 @@ def build(
         out,
         manifest,
         evaluate(recipe.verify.gates, manifest["parity"]),
-        _json(spent) if recipe.needs_sensitivity() else None,
+        read_json(spent) if recipe.needs_sensitivity() else None,
     )
 
 
@@ -118,27 +124,19 @@ def _why(out: Path, key: StageKey) -> str:
     """Why the artifact has to be written; empty if it is there already."""
     if not (out / MANIFEST).is_file():
         return "never run"
-    manifest = load_manifest(out)
+    try:
+        manifest = load_manifest(out)
+    except InputError as error:
+        return f"{DAMAGED} {MANIFEST} is damaged: {error}"
     if problem := seal_problem(manifest):
-        return f"the artifact's {MANIFEST} {problem}"
-    for name, facts in manifest["files"].items():
-        if not (out / name).is_file() or (out / name).stat().st_size != facts["bytes"]:
-            return f"the artifact's {name} is damaged"
+        return f"{DAMAGED} {MANIFEST} {problem}"
+    if wrong := file_problems(out, manifest):
+        return f"{DAMAGED} {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} damaged"
     if manifest["key"] == key.digest:
         return ""
     new = {"settings": dict(key.settings), "libraries": dict(key.libraries)}
     old = {"settings": manifest["recipe"], "libraries": manifest["versions"]}
     return "; ".join(differences(new, old)) or "its inputs changed"
-
-
-@contextmanager
-def _locked(store: Store, out: Path) -> Iterator[None]:
-    """Hold the lock of an output directory; it is back where a killed run was replacing it."""
-    folder = store.root / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"bundle-{sha256_json(str(out.resolve()))}.lock"):
-        recover(out)
-        yield
 
 
 def _bundle(
@@ -162,14 +160,9 @@ def _bundle(
         },
         versions=_versions(stages),
         # Recipes that make the same graphs share the report, so only here it gets a name.
-        parity=_json(done["verify"].directory / "parity.json") | {"candidate": recipe.name},
-        graphs=_json(report)["graphs"] if recipe.quantize is not None else None,
+        parity=read_json(done["verify"].directory / "parity.json") | {"candidate": recipe.name},
+        graphs=read_json(report)["graphs"] if recipe.quantize is not None else None,
         key=key.digest,
     )
     digests = {name: file["sha256"] for name, file in model.files.items()}
     bundle_native(model.directory, out, facts, digests)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from quantkit.calibrate import REPORT
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory
+from quantkit.core.strict_json import read_json
 from quantkit.pipeline.chain import calibration_chain
 from quantkit.pipeline.checkpoint import find_checkpoint
 from quantkit.pipeline.engine import run
@@ -44,7 +44,7 @@ def calibrate_recipe(
     stages = calibration_chain(recipe, checkpoint, hessians=hessians)
     done = run(stages, store, recipe.name, progress)
     directory = done["calibrate"].directory
-    report = json.loads((directory / REPORT).read_text(encoding="utf-8"))
+    report = read_json(directory / REPORT)
     return Calibrated(done["fuse"].directory, directory, report)
 
 

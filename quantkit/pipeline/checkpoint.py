@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import quantkit
+from quantkit.core import shapes
 from quantkit.core.errors import InputError, MissingExtraError
 from quantkit.core.files import sha256_file
+from quantkit.core.hub import COMMIT, MALFORMED, checked_commit, unreachable
 from quantkit.recipe.source import DemoSource, FileSource, HubSource, Source
 
 DEMO = Path("demo") / "demo.nemo"
@@ -56,22 +58,59 @@ def _demo() -> Path:
 
 
 def _download(repository: str, revision: str) -> Path:
+    """The checkpoint of a repository, in HF_HOME/quantkit or where the hub's client has it."""
+    where = f"model.source: hf://{repository}@{revision}"
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub import HfApi, constants, hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError:
         raise MissingExtraError("huggingface_hub", "hub") from None
+    kept = _kept(repository, revision)
+    if kept is not None:
+        return kept
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns="*.nemo"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(
-            f"model.source: cannot get hf://{repository}@{revision}: {error}"
-        ) from error
-    found = sorted(folder.glob("*.nemo"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise InputError(
-            f"model.source: hf://{repository}@{revision} holds {len(found)} .nemo files ({names}), "
-            "accepted: exactly one; download the file and give its path"
+        api, commit = HfApi(library_name="quantkit"), revision
+        if not COMMIT.fullmatch(revision):
+            commit = checked_commit(api.model_info(repository, revision=revision).sha, where)
+        # A folder of files that this names; the client's cache has names that the hub tells.
+        folder = Path(constants.HF_HOME) / "quantkit" / "checkpoints" / f"{repository}@{commit}"
+        found = sorted(folder.glob("*.nemo"))
+        if len(found) == 1:
+            return found[0]
+        name = _only_checkpoint(api.list_repo_files(repository, revision=commit), where)
+        hf_hub_download(repository, name, revision=commit, local_dir=folder)
+    except InputError:
+        raise
+    except (HfHubHTTPError, OSError, RuntimeError, ValueError, ImportError, *MALFORMED) as error:
+        problem = unreachable(error) or f"{error or type(error).__name__}"
+        raise InputError(f"{where}: cannot get it: {problem}") from error
+    return folder / name
+
+
+def _kept(repository: str, revision: str) -> Path | None:
+    """The checkpoint of a commit where the hub's client has it in its own cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if not COMMIT.fullmatch(revision):
+        return None
+    try:
+        folder = snapshot_download(
+            repository, revision=revision, allow_patterns="*.nemo", local_files_only=True
         )
+    except (LocalEntryNotFoundError, OSError):
+        return None
+    found = sorted(Path(folder).glob("*.nemo"))
+    return found[0] if len(found) == 1 else None
+
+
+def _only_checkpoint(names: list[str], where: str) -> str:
+    found = [name for name in names if name.endswith(".nemo")]
+    if len(found) != 1:
+        listed = ", ".join(found) or "none"
+        raise InputError(
+            f"{where} holds {len(found)} .nemo files ({listed}), accepted: exactly one; download "
+            "the file and give its path"
+        )
+    shapes.file_name(found[0], where)
     return found[0]

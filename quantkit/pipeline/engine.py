@@ -10,7 +10,10 @@ from typing import Any
 from quantkit.core.progress import Progress
 from quantkit.pipeline.key import StageKey, differences
 from quantkit.pipeline.progress import StageProgress
-from quantkit.pipeline.store import Entry, Store
+from quantkit.pipeline.store import DamagedError, Entry, Store
+
+#: How a plan begins to say that a stored result is run again.
+DAMAGED = "stored result is damaged"
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,20 @@ def run(
     """
     store.sweep()
     done: dict[str, Entry] = {}
-    for stage, key in zip(stages, keys(stages).values(), strict=True):
+    found = keys(stages)
+    for stage, key in zip(stages, found.values(), strict=True):
         with store.locked(key):
-            if force or _why(key, store, recipe):
+            why = "forced" if force else _why(key, store, recipe)
+            if why:
                 if force:
                     store.discard_scratch(key)
+                if why.startswith(DAMAGED):
+                    progress.say(f"{stage.name}: {why}")
                 with progress.stage(stage.name), store.writing(key, recipe) as (out, scratch):
                     upstream = {name: done[name].directory for name in stage.upstream}
                     stage.work(Workspace(upstream, out, scratch, progress))
+                    for name in stage.upstream:  # nothing is made of what was damaged meanwhile
+                        store.read(found[name])
             else:
                 progress.cached(stage.name)
             done[stage.name] = store.read(key)
@@ -111,10 +120,11 @@ def run(
 
 def _why(key: StageKey, store: Store, recipe: str) -> str:
     """Why the stage has to run; empty if its result is in the store."""
-    entry = store.find(key)
-    if entry is not None:
-        damage = entry.damage()
-        return f"stored result is damaged: {damage}" if damage else ""
+    try:
+        if store.find(key) is not None:
+            return ""
+    except DamagedError as error:
+        return f"{DAMAGED}: {error.damage}"
     newest = store.newest(key.stage, recipe)
     if newest is None:
         return "never run"

@@ -48,7 +48,7 @@ def evaluate(gates: Gates, parity: Mapping[str, Any]) -> list[GateResult]:
         rate = parity["token_errors"] / max(parity["reference_tokens"], 1)
         results.append(GateResult("token_error_rate", rate, gates.token_error_rate, at_least=False))
     if gates.kl_mean is not None:
-        if parity["kl"] is None:
+        if parity.get("kl") is None:
             raise InputError(
                 "verify.gates.kl_mean: no decision was compared, because no utterance of "
                 "verify.manifest is long enough; add speech or remove the gate"

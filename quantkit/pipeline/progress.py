@@ -37,6 +37,10 @@ class StageProgress(Progress, Protocol):
         """Say that a stage's result was in the store."""
         ...
 
+    def say(self, line: str) -> None:
+        """Say something about a stage, before it runs."""
+        ...
+
 
 def progress_on(console: Console) -> StageProgress:
     """Bars on a terminal, lines in a pipe or a log."""
@@ -52,12 +56,12 @@ class LineProgress:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         began = time.monotonic()
-        self._say(f"{name}: running")
+        self.say(f"{name}: running")
         yield
-        self._say(f"{name}: done in {_duration(time.monotonic() - began)}")
+        self.say(f"{name}: done in {_duration(time.monotonic() - began)}")
 
     def cached(self, name: str) -> None:
-        self._say(f"{name}: cached")
+        self.say(f"{name}: cached")
 
     def track(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
         began = said = time.monotonic()
@@ -69,9 +73,9 @@ class LineProgress:
                 of = f"/{total}" if total else ""
                 left = elapsed / done * (total - done)
                 remaining = f", {_duration(left)} remaining" if total else ""
-                self._say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
+                self.say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -105,6 +109,9 @@ class TerminalProgress:
 
     def cached(self, name: str) -> None:
         self._line(name, "cached")
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def track(self, items: Iterable[T], total: int, what: str) -> Iterator[T]:
         bars = self._bars

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter
 
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import read_json
 from quantkit.pipeline.chain import reference_stage
 from quantkit.pipeline.checkpoint import find_checkpoint
 from quantkit.pipeline.engine import run
@@ -43,7 +43,7 @@ def verify_artifact(
     """Compare an artifact with the checkpoint that it was made from.
 
     Args:
-        artifact: its directory; every file is checked against the manifest first.
+        artifact: its directory; the manifest and every file are checked first.
         speech: a speech manifest; None takes the recipe's.
         checkpoint: where the .nemo file is; None finds it as the recipe says.
         store: where a recorded reference is kept and found again.
@@ -72,5 +72,5 @@ def verify_artifact(
     )
     with tempfile.TemporaryDirectory() as folder, progress.stage("verify"):
         verify_model(artifact, recorded["reference"].directory, speech, Path(folder), progress)
-        parity = json.loads(Path(folder, "parity.json").read_text(encoding="utf-8"))
+        parity = read_json(Path(folder, "parity.json"))
     return Proof(parity, evaluate(recipe.verify.gates, parity))

@@ -3,27 +3,55 @@
 Layout: `ROOT/STAGE/DIGEST/files/...` and, written last, `ROOT/STAGE/DIGEST/entry.json`. The
 directory appears under its name only when it is complete, so what is in the store is whole. An
 unfinished stage keeps what it can go on from in `ROOT/STAGE/.DIGEST.scratch`.
+
+Nothing stored is used before it was compared with the digests in entry.json, which holds one of
+itself. `ROOT/STAGE/DIGEST/checked.json` notes what was compared, so that it is read only once.
 """
 
 from __future__ import annotations
 
-import json
+import errno
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, sha256_file, sweep, write_json
+from quantkit.core.files import complete_directory, sha256_json, sweep, write_json
+from quantkit.core.integrity import FACTS, seal_problem, sealed
+from quantkit.core.strict_json import read_json
+from quantkit.core.text import one_line
+from quantkit.pipeline.digests import Digests
 from quantkit.pipeline.key import StageKey
 
 ENTRY = "entry.json"
 FILES = "files"
+CHECKED = "checked.json"
 SCRATCH = ".scratch"
+#: Far more than the entry of a stage with a file for each matrix of the largest model.
+_ENTRY_BYTES = 16 * 2**20
+#: Names of damaged files that a message lists.
+_NAMED = 3
+#: What systems answer where nothing may be written.
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class DamagedError(InputError):
+    """A stored result is not what was written; `damage` says how."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        super().__init__(
+            f"{path}: the stored result is damaged: {damage}; run the command again, which makes "
+            "it anew"
+        )
+        self.damage = damage
 
 
 @dataclass(frozen=True)
@@ -41,14 +69,23 @@ class Entry:
         return self.path / FILES
 
     def damage(self) -> str | None:
-        """What is wrong with the stored files by their names and sizes, or None."""
-        for name, facts in self.files.items():
-            path = self.directory / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if path.stat().st_size != facts["bytes"]:
-                return f"{name} has {path.stat().st_size} bytes instead of {facts['bytes']}"
-        return None
+        """How the stored files differ from what was written, or None."""
+        found = {
+            str(path.relative_to(self.directory))
+            for path in self.directory.rglob("*")
+            if not path.is_dir()
+        }
+        unknown = sorted(found - self.files.keys())
+        wrong = [f"{one_line(name)} is no part of it" for name in unknown]
+        digests = _digests(self.path)
+        wrong += [
+            f"{name} {problem}"
+            for name, facts in self.files.items()
+            if (problem := _problem(self.directory / name, name, facts, digests))
+        ]
+        digests.save()
+        more = [f"{len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
+        return "; ".join([*wrong[:_NAMED], *more]) or None
 
 
 class Store:
@@ -58,14 +95,32 @@ class Store:
         self.root = root
 
     def find(self, key: StageKey) -> Entry | None:
-        """The complete result of a key, if there is one."""
-        return _read(self._path(key))
-
-    def read(self, key: StageKey) -> Entry:
-        """The complete result of a key.
+        """The complete result of a key, if there is one, compared with its digests.
 
         Raises:
-            InputError: it is not there, because something emptied the store during the run.
+            DamagedError: it is not what was written.
+        """
+        path = self._path(key)
+        if not os.path.lexists(path):
+            return None
+        entry = _read(path)
+        if damage := entry.damage():
+            raise DamagedError(path, damage)
+        return entry
+
+    def has(self, key: StageKey) -> bool:
+        """Whether there is a complete and sound result."""
+        try:
+            return self.find(key) is not None
+        except DamagedError:
+            return False
+
+    def read(self, key: StageKey) -> Entry:
+        """The complete result of a key, compared with its digests.
+
+        Raises:
+            InputError: it is not there, because something emptied the store during the run, or
+                damaged.
         """
         entry = self.find(key)
         if entry is None:
@@ -80,14 +135,20 @@ class Store:
         found = sorted(
             (self.root / stage).glob(f"[!.]*/{ENTRY}"), key=lambda path: path.stat().st_mtime
         )
-        entries = [entry for path in reversed(found) if (entry := _read(path.parent))]
+        entries = [entry for path in reversed(found) if (entry := _sound(path.parent))]
         own = [entry for entry in entries if entry.recipe == recipe]
         return next(iter([*own, *entries]), None)
 
     @contextmanager
     def locked(self, key: StageKey) -> Iterator[None]:
         """Hold the key's lock, so that two processes never do the same work."""
-        with self._lock(key.stage, key.digest):
+        with self._held(f"{key.stage}-{key.digest}"):
+            yield
+
+    @contextmanager
+    def locked_output(self, out: Path) -> Iterator[None]:
+        """Hold the lock of a directory that results are written to."""
+        with self._held(f"bundle-{sha256_json(str(out.resolve()))}"):
             yield
 
     @contextmanager
@@ -96,23 +157,29 @@ class Store:
 
         If the block is interrupted the result is dropped and the scratch stays, until the result
         is complete.
+
+        Raises:
+            InputError: nothing can be written to the store.
         """
+        self._check_writable(key)
         scratch = self._scratch(key)
         with complete_directory(self._path(key)) as temporary:
             files = temporary / FILES
             files.mkdir()
             scratch.mkdir(exist_ok=True)
             yield files, scratch
+            digests = Digests(files, temporary / CHECKED)
             listed = {
                 str(path.relative_to(files)): {
                     "bytes": path.stat().st_size,
-                    "sha256": sha256_file(path),
+                    "sha256": digests.of(str(path.relative_to(files))),
                 }
                 for path in sorted(files.rglob("*"))
                 if path.is_file()
             }
+            digests.save()
             entry = {"key": key.as_json(), "recipe": recipe, "files": listed}
-            write_json(temporary / ENTRY, entry)
+            write_json(temporary / ENTRY, sealed(entry))
         shutil.rmtree(scratch)
 
     def discard_scratch(self, key: StageKey) -> None:
@@ -128,11 +195,12 @@ class Store:
         for scratch in self.root.glob(f"*/.*{SCRATCH}"):
             final = scratch.with_name(scratch.name[1 : -len(SCRATCH)])
             try:
-                with self._lock(scratch.parent.name, final.name, timeout=0):
+                with self._lock(f"{scratch.parent.name}-{final.name}", timeout=0):
                     if final.exists():
                         shutil.rmtree(scratch)
-            except Timeout:
-                continue
+            except OSError as error:  # somebody works there, or nothing can be removed
+                if not isinstance(error, Timeout) and error.errno not in _READ_ONLY:
+                    raise
 
     def _path(self, key: StageKey) -> Path:
         return self.root / key.stage / key.digest
@@ -141,14 +209,107 @@ class Store:
         path = self._path(key)
         return path.with_name(f".{path.name}{SCRATCH}")
 
-    def _lock(self, stage: str, digest: str, timeout: float = -1) -> FileLock:
+    @contextmanager
+    def _held(self, name: str) -> Iterator[None]:
+        """Hold a lock, unless nothing can be written here: then nobody does work to wait for."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._lock(name))
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
+            yield
+
+    def _lock(self, name: str, timeout: float = -1) -> FileLock:
         folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{stage}-{digest}.lock", timeout=timeout)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                f"--store {self.root}: found a file in the way ({error.filename}), accepted: a "
+                "directory"
+            ) from error
+        return FileLock(folder / f"{name}.lock", timeout=timeout)
+
+    def _check_writable(self, key: StageKey) -> None:
+        folder = self._path(key).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+        if not os.access(folder, os.W_OK):
+            raise InputError(
+                f"--store {self.root}: cannot be written, and stage {key.stage!r} has to be run; "
+                "name another directory"
+            )
 
 
-def _read(path: Path) -> Entry | None:
-    if not (path / ENTRY).is_file():
-        return None
-    entry = json.loads((path / ENTRY).read_text(encoding="utf-8"))
+def _stored_name(value: Any, where: str) -> None:
+    """The shape of a file's name below `files`."""
+    shapes.text(value, where)
+    parts = value.split("/")
+    if not value.isprintable() or len(value) > 1000 or {"", ".", ".."} & set(parts):
+        raise shapes.unfit(value, where, "names below the result")
+
+
+_ENTRY = shapes.record(
+    {
+        "key": shapes.record(
+            {
+                "stage": shapes.text,
+                "version": shapes.text,
+                "settings": shapes.mapping(shapes.text, shapes.anything),
+                "inputs": shapes.mapping(shapes.text, shapes.text),
+                "libraries": shapes.mapping(shapes.text, shapes.text),
+            }
+        ),
+        "recipe": shapes.text,
+        "files": shapes.mapping(_stored_name, FACTS, least=1, most=1_000_000),
+    }
+)
+
+
+def _read(path: Path) -> Entry:
+    """The entry of a directory of the store.
+
+    Raises:
+        DamagedError: there is none, or it is not what was written.
+    """
+    file = path / ENTRY
+    try:
+        entry = read_json(file, _ENTRY_BYTES)
+        _ENTRY(entry, str(file))
+    except InputError as error:
+        raise DamagedError(path, str(error).replace(str(file), ENTRY)) from error
+    if problem := seal_problem(entry):
+        raise DamagedError(path, f"{ENTRY} {problem}")
+    if sha256_json(entry["key"]) != path.name:
+        raise DamagedError(path, f"{ENTRY} is that of another result")
     return Entry(path, entry["key"], entry["recipe"], entry["files"])
+
+
+@cache
+def _digests(path: Path) -> Digests:
+    """Digests of a result's files, remembered by this process where no notes can be written."""
+    return Digests(path / FILES, path / CHECKED)
+
+
+def _sound(path: Path) -> Entry | None:
+    """The entry of a directory, as far as a plan's comparison with older results needs it."""
+    try:
+        return _read(path)
+    except DamagedError:
+        return None
+
+
+def _problem(path: Path, name: str, facts: dict[str, Any], digests: Digests) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if path.stat().st_size != facts["bytes"]:
+        return f"has {path.stat().st_size} bytes instead of {facts['bytes']}"
+    try:
+        digest = digests.of(name)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if digest == facts["sha256"] else "differs from its digest"

@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from quantkit.core.errors import InputError
+from quantkit.core.hub import MALFORMED, unreachable
 
 T = TypeVar("T")
 
@@ -75,12 +76,17 @@ class Hub:
             yield
         except InputError:
             raise
-        except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        except (HTTPError, OSError, RuntimeError, ValueError, ImportError, *MALFORMED) as error:
             # Without its cause: requests and answers in it may repeat the token.
             raise InputError(f"{what}: {self._explained(error)}") from None
 
     def _explained(self, error: Exception) -> str:
         cause = _cause(error)
+        if problem := unreachable(error):
+            return self._redacted(problem)
+        if isinstance(error, MALFORMED):
+            said = self._redacted(f"{type(error).__name__}: {error}")
+            return f"{self.api.endpoint} answered what no hub answers ({said}); check HF_ENDPOINT"
         if isinstance(cause, HfHubHTTPError):
             status = cause.response.status_code
             said = cause.server_message or cause.response.headers.get("X-Error-Message") or ""

@@ -74,6 +74,7 @@ def find_evaluation(path: Path, manifest: Mapping[str, Any]) -> Evaluation:
     """
     report = load_report(path)
     source, recipe = manifest["source"]["sha256"], manifest["recipe"]
+    chunk_ms = recipe.get("model", {}).get("chunk_ms")
     if source not in report.checkpoint:
         raise InputError(
             f"{path}: found a comparison of the checkpoint {report.checkpoint}, accepted: of the "
@@ -82,13 +83,13 @@ def find_evaluation(path: Path, manifest: Mapping[str, Any]) -> Evaluation:
     found = [
         scheme
         for scheme in report.schemes
-        if scheme.recipe == recipe["name"] and scheme.chunk_ms == recipe["model"]["chunk_ms"]
+        if scheme.recipe == recipe["name"] and scheme.chunk_ms == chunk_ms
     ]
     if not found:
         names = ", ".join(sorted({scheme.recipe for scheme in report.schemes if scheme.recipe}))
         raise InputError(
             f"{path}: found recipes {names or 'none'}, accepted: one with {recipe['name']!r} in "
-            f"chunks of {recipe['model']['chunk_ms']} ms; compare with the artifact's recipe"
+            f"chunks of {chunk_ms} ms; compare with the artifact's recipe"
         )
     if found[0].total_bytes != manifest["total_bytes"]:
         raise InputError(

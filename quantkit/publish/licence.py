@@ -60,8 +60,10 @@ def _of_hub(hub: Hub, repository: str, revision: str, given: str | None) -> Lice
         info = hub.retried(lambda: hub.api.model_info(repository, revision=revision))
     data = info.card_data
     if data is not None and data.get("license") is not None:
-        found = Licence(data["license"], data.get("license_name"), data.get("license_link"))
-        return _agreed(found, given, where)
+        told = [data.get(key) for key in ("license", "license_name", "license_link")]
+        if not all(isinstance(value, str | None) for value in told):
+            raise InputError(f"{where}: its model card names a licence that is no text: {told!r}")
+        return _agreed(Licence(*told), given, where)
     if given is None:
         raise InputError(
             f"{where}: its model card names no licence, so the artifact has none to be published "

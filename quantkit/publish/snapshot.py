@@ -17,11 +17,14 @@ from quantkit.bundle.manifest import (
     load_manifest,
     seal_problem,
 )
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.files import sync_tree
+from quantkit.core.hub import COMMIT, checked_commit
 
 _NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+#: Far more than the manifest of the largest model.
+_MANIFEST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def open_snapshot(name: str) -> Snapshot:
     if match is None:
         raise InputError(f"found {name!r}, accepted: hf://ORGANISATION/NAME or ...@REVISION")
     repository, revision = match["repository"], match["revision"] or "main"
-    commit = revision if _COMMIT.fullmatch(revision) else _commit(name, repository, revision)
+    commit = revision if COMMIT.fullmatch(revision) else _commit(name, repository, revision)
     directory = Path(constants.HF_HOME) / "quantkit" / f"{repository}@{commit[:12]}"
     if not directory.is_dir():
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -62,20 +65,44 @@ def _commit(name: str, repository: str, revision: str) -> str:
 
     hub = Hub()
     with hub.errors(name):
-        return str(hub.retried(lambda: hub.api.repo_info(repository, revision=revision)).sha)
+        found = hub.retried(lambda: hub.api.repo_info(repository, revision=revision)).sha
+    return checked_commit(found, name)
+
+
+def _sizes(name: str, repository: str, commit: str) -> dict[str, int]:
+    """Bytes of each file of a commit, as the hub lists them."""
+    from quantkit.publish.client import Hub
+
+    hub = Hub()
+
+    def listed() -> dict[str, int]:
+        tree = hub.api.list_repo_tree(repository, recursive=True, revision=commit)
+        return {entry.path: entry.size for entry in tree if hasattr(entry, "size")}
+
+    with hub.errors(name):
+        return hub.retried(listed)
 
 
 def _fetch(name: str, repository: str, commit: str, directory: Path) -> None:
-    """Download beside `directory`, check, and rename."""
+    """Download beside `directory`, check, and rename. Nothing comes that has another size."""
     partial = directory.with_name(f"{directory.name}.partial")
-    _download(name, repository, commit, partial, [MANIFEST], again=True)
-    if not (partial / MANIFEST).is_file():
+    sizes = _sizes(name, repository, commit)
+    if MANIFEST not in sizes:
         raise InputError(
             f"{name}: found no {MANIFEST}, accepted: an artifact that `quantkit publish` uploaded"
         )
+    shapes.integer(most=_MANIFEST_BYTES)(sizes[MANIFEST], f"{name}: size of {MANIFEST}")
+    _download(name, repository, commit, partial, [MANIFEST], again=True)
     manifest = load_manifest(partial)
     if problem := seal_problem(manifest):
         raise InputError(f"{name}: {MANIFEST} {problem}; it has to be built and published again")
+    for file, facts in manifest["files"].items():
+        if sizes.get(file) != facts["bytes"]:
+            found = "no such file" if file not in sizes else f"{sizes[file]!r:.80} bytes"
+            raise InputError(
+                f"{name}: {file}: the hub has {found}, the manifest says {facts['bytes']}; it has "
+                "to be published again"
+            )
     _download(name, repository, commit, partial, list(manifest["files"]))
     if damaged := file_problems(partial, manifest):
         # Whatever arrived whole is right for the client, even if it is not what was sent.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from huggingface_hub.hf_api import RepoFile
 
 from quantkit.bundle.manifest import MANIFEST
 from quantkit.core.errors import InputError
+from quantkit.core.hub import checked_commit
+from quantkit.core.strict_json import parse_json
 from quantkit.publish.artifact import CARD
 from quantkit.publish.client import Hub
 
@@ -51,8 +52,9 @@ def upload(
     """
 
     def attempt() -> str:
-        head = hub.api.repo_info(repository, revision=revision).sha
-        stale = _stale(hub, repository, str(head), items)
+        found = hub.api.repo_info(repository, revision=revision).sha
+        head = checked_commit(found, f"hf://{repository}@{revision}")
+        stale = _stale(hub, repository, head, items)
         additions = [CommitOperationAdd(item.name, item.content) for item in items]
         for item, addition in zip(items, additions, strict=True):
             say(f"{item.name}: {item.bytes:,} bytes")
@@ -65,7 +67,7 @@ def upload(
             revision=revision,
             parent_commit=head,
         )
-        return str(commit.oid)
+        return checked_commit(commit.oid, f"hf://{repository}@{revision}")
 
     with hub.errors(f"hf://{repository}@{revision}"):
         return hub.retried(attempt)
@@ -107,5 +109,9 @@ def _stale(hub: Hub, repository: str, head: str, items: Iterable[Item]) -> list[
 
 def _listed(manifest: bytes) -> set[str]:
     """The files of a manifest; none if it is of another kind."""
-    content = json.loads(manifest)
-    return set(content.get("files", ())) if isinstance(content, dict) else set()
+    try:
+        content = parse_json(manifest, MANIFEST)
+    except InputError:
+        return set()
+    files = content.get("files") if isinstance(content, dict) else None
+    return set(files) if isinstance(files, dict) else set()

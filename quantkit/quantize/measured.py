@@ -6,11 +6,12 @@ decision of the joint, with this one tensor quantized.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import read_json
 
 SENSITIVITY = "sensitivity.json"
 
@@ -54,16 +55,48 @@ class Sensitivity(TypedDict):
     tensors: list[MeasuredTensor]
 
 
+_COUNT, _MEASURED = shapes.integer(), shapes.number(-1e300, 1e300)
+MEASURED_CHOICE = shapes.record(
+    {
+        "bits": _COUNT,
+        "block_size": _COUNT,
+        "bytes": _COUNT,
+        "relative_error": _MEASURED,
+        "kl_mean": _MEASURED,
+        "kl_p99": _MEASURED,
+        "flips": _MEASURED,
+    }
+)
+_SENSITIVITY = shapes.record(
+    {
+        "scheme": shapes.record({}),
+        "utterances": _COUNT,
+        "decisions": _COUNT,
+        "reference": shapes.record({}),
+        "tensors": shapes.array(
+            shapes.record(
+                {
+                    "name": shapes.text,
+                    "shape": shapes.array(_COUNT, 2),
+                    "parameters": _COUNT,
+                    "choices": shapes.array(MEASURED_CHOICE),
+                }
+            )
+        ),
+    }
+)
+
+
 def load_sensitivity(directory: Path) -> Sensitivity:
     """Read a sensitivity directory.
 
     Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing or not what the sensitivity stage writes.
     """
     path = directory / SENSITIVITY
     try:
-        return cast("Sensitivity", json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read as JSON ({error}); the sensitivity stage writes it"
-        ) from error
+        content = read_json(path)
+        _SENSITIVITY(content, str(path))
+    except InputError as error:
+        raise InputError(f"{error}; the sensitivity stage writes it") from error
+    return cast("Sensitivity", content)

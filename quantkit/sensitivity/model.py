@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,16 @@ from typing import cast, get_args
 import onnx_ir as ir
 
 from quantkit.core.files import sha256_json, write_json
+from quantkit.core.integrity import read_kept, write_kept
 from quantkit.core.progress import Progress, Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.matrices import find_matrices
-from quantkit.quantize.measured import SENSITIVITY, MeasuredChoice, Sensitivity
+from quantkit.quantize.measured import (
+    MEASURED_CHOICE,
+    SENSITIVITY,
+    MeasuredChoice,
+    Sensitivity,
+)
 from quantkit.quantize.model import quantize_graphs
 from quantkit.quantize.moments import Moments, load_moments
 from quantkit.quantize.options import SchemeSettings
@@ -125,7 +130,7 @@ class _Bench:
         """The measurement, from the scratch directory if an earlier run left it there."""
         kept = self._scratch / f"{sha256_json([name, width.bits, width.block_size])}.json"
         if kept.exists():
-            return cast("MeasuredChoice", json.loads(kept.read_text(encoding="utf-8")))
+            return cast("MeasuredChoice", read_kept(kept, MEASURED_CHOICE))
         graph = cast("GraphName", name.partition("/")[0])
         changed = load_model(self._model / f"{graph}.onnx")
         with self._quantizing:
@@ -140,7 +145,7 @@ class _Bench:
             "kl_p99": damage.kl_p99,
             "flips": damage.flips,
         }
-        write_json(kept, measured)
+        write_kept(kept, measured)
         return measured
 
     def _quantize_alone(

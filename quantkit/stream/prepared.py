@@ -3,12 +3,12 @@
 `ARTIFACT/.prepared` holds, for each graph, the optimised graph, its data with the packed weights,
 which sessions map from the disk instead of holding a copy each, and `NAME.json`, the record of what
 they were made from. The record is written last and names the two files; they count only while all
-that it says is still so. Sizes and times of change are compared, so that nothing has to be read.
+that it says is still so. Sizes and times of change are compared, so that nothing has to be read;
+digests, which it has of what was written, only where that is asked for.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import secrets
 from pathlib import Path
@@ -16,7 +16,10 @@ from typing import Any
 
 import onnxruntime as ort
 
-from quantkit.core.files import sync_tree, write_json
+from quantkit.core import shapes
+from quantkit.core.errors import InputError
+from quantkit.core.files import sha256_file, sync_tree, write_json
+from quantkit.core.strict_json import read_json
 from quantkit.stream.sessions import (
     DISABLED_OPTIMIZERS,
     LOAD_ERRORS,
@@ -26,22 +29,27 @@ from quantkit.stream.sessions import (
 )
 
 FOLDER = ".prepared"
+_MOST_BYTES = 2**20
+_RECORD = shapes.record(
+    {"prepared": shapes.file_name, "sha256": shapes.mapping(shapes.file_name, shapes.sha256)}
+)
 #: What /proc/cpuinfo tells of a processor's kind, in its words for x86 and for Arm.
 _KIND = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 
 
-def open_prepared(path: Path, threads: int | None) -> ort.InferenceSession:
+def open_prepared(path: Path, threads: int | None, *, check: bool = False) -> ort.InferenceSession:
     """Load a graph of an artifact by way of its prepared files; `threads` None as `open_session`.
 
     Prepared files that are missing, stale or damaged are written first. Where that cannot be, the
-    graph itself is loaded, which takes longer.
+    graph itself is loaded, which takes longer. With `check` their bytes are read for damage that
+    their times do not show.
 
     Raises:
         InputError: as `open_session`.
     """
-    graph = _find(path)
+    graph = _find(path, check=check)
     if graph is None:
-        _prepare(path)
+        _prepare(path, check=check)
         graph = _find(path)
     if graph is not None:
         options = session_options(threads)
@@ -53,18 +61,21 @@ def open_prepared(path: Path, threads: int | None) -> ort.InferenceSession:
     return open_session(path, threads)
 
 
-def _find(path: Path) -> Path | None:
-    """The prepared graph, if its record is true."""
+def _find(path: Path, *, check: bool = False) -> Path | None:
+    """The prepared graph, if its record is true; with `check` as far as its digests tell too."""
     record = _record_file(path)
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = read_json(record, _MOST_BYTES)
+        _RECORD(found, str(record))
         graph = record.with_name(found["prepared"])
-        return graph if found == _record(path, graph) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        digests = found.pop("sha256")
+        true = found == _record(path, graph) and (not check or digests == _digests(graph))
+    except (InputError, OSError):
         return None
+    return graph if true else None
 
 
-def _prepare(path: Path) -> None:
+def _prepare(path: Path, *, check: bool) -> None:
     """Write the prepared files where that can be done, one process at a time."""
     folder = path.parent / FOLDER
     try:
@@ -73,7 +84,7 @@ def _prepare(path: Path) -> None:
         folder.mkdir(exist_ok=True)
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if _find(path) is None:
+            if _find(path, check=check) is None:
                 _write(path)
     except (ImportError, OSError, *LOAD_ERRORS):
         pass
@@ -94,7 +105,7 @@ def _write(path: Path) -> None:
     try:
         ort.InferenceSession(str(path), options, providers=PROVIDERS)
         sync_tree(record.parent)
-        write_json(record, _record(path, graph))
+        write_json(record, _record(path, graph) | {"sha256": _digests(graph)})
     finally:
         found = _find(path)
         for file in record.parent.glob(f"{path.stem}-*"):
@@ -116,6 +127,15 @@ def _record(path: Path, graph: Path) -> dict[str, Any]:
         "processor": _processor(),
         "disabled_optimizers": DISABLED_OPTIMIZERS,
     }
+
+
+def _digests(graph: Path) -> dict[str, str]:
+    """SHA-256 of a prepared graph and its data.
+
+    Raises:
+        OSError: a graph is not there.
+    """
+    return {file.name: sha256_file(file) for file in (graph, _data(graph)) if file.exists()}
 
 
 def _stamp(file: Path) -> list[int]:

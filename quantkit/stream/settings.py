@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import read_json
 
 SETTINGS_FILE = "streaming.json"
 SCHEMA = 2
+_MOST_BYTES = 2**20
+#: Numbers in all caches of a stream; Nemotron's have 4 million.
+_MOST_CACHED = 2**27
 
 T = TypeVar("T")
 
@@ -99,20 +102,11 @@ class StreamingSettings:
         """
         path = path / SETTINGS_FILE if path.is_dir() else path
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
+            content = read_json(path, _MOST_BYTES)
+        except InputError as error:
             raise InputError(
-                f"{path}: cannot be read ({error.strerror}). An artifact directory as written by "
-                f"'quantkit build' holds {SETTINGS_FILE}."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: is not UTF-8 text ({error.reason}).") from error
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}:{error.lineno}:{error.colno}: is not JSON ({error.msg}). "
-                f"Export the model again to restore it."
+                f"{error}. 'quantkit build' writes it into an artifact directory; build the "
+                "artifact again."
             ) from error
         return cls.from_dict(content, path)
 
@@ -162,31 +156,45 @@ def _convert(kind: Any, value: Any, path: Path, key: str) -> Any:
     accepted = (int, float) if kind is float else (kind,)
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise InputError(f"{path}: key {key!r} is {value!r}; a JSON {kind.__name__} is expected.")
-    if kind is float and not math.isfinite(value):
-        raise InputError(f"{path}: key {key!r} is {value!r}; a finite number is expected.")
-    return kind(value)
+    try:
+        converted = kind(value)
+    except OverflowError:
+        converted = math.inf
+    if kind is float and not math.isfinite(converted):
+        raise InputError(f"{path}: key {key!r} is {value!r:.80}; a finite number is expected.")
+    return converted
 
 
 def _check_numbers(settings: StreamingSettings, path: Path) -> None:
-    """Refuse sizes that are too small and geometry that contradicts itself."""
+    """Refuse sizes that no model has, and geometry that contradicts itself.
+
+    The bounds are far from every model's, and keep what is computed from them small: graphs are
+    opened and compared with the settings only after this.
+    """
     factor, right, mel = settings.subsampling_factor, settings.right_context, settings.mel
     encoder, predictor = settings.encoder, settings.predictor
-    least = {
-        "sample_rate": (settings.sample_rate, 1),
-        "mel.hop_length": (mel.hop_length, 1),
-        "mel.window_length": (mel.window_length, 1),
-        "mel.n_mels": (mel.n_mels, 1),
-        "subsampling_factor": (factor, 1),
-        "left_context": (settings.left_context, 0),
-        "right_context": (right, 0),
-        "encoder.dim": (encoder.dim, 1),
-        "encoder.layers": (encoder.layers, 1),
-        "encoder.heads": (encoder.heads, 1),
-        "encoder.conv_cache": (encoder.conv_cache, 0),
-        "predictor.layers": (predictor.layers, 1),
-        "predictor.hidden": (predictor.hidden, 1),
-        "vocabulary_size": (settings.vocabulary_size, 1),
-        "max_symbols": (settings.max_symbols, 1),
+    bounds: dict[str, tuple[float, float, float]] = {
+        "sample_rate": (settings.sample_rate, 1_000, 768_000),
+        "mel.n_fft": (mel.n_fft, 1, 2**14),
+        "mel.window_length": (mel.window_length, 1, 2**14),
+        # A frame's window is waited for by at most so many frames, which LogMel's buffer holds.
+        "mel.hop_length": (mel.hop_length, -(-mel.window_length // 64), 2**14),
+        "mel.n_mels": (mel.n_mels, 1, 512),
+        "mel.preemphasis": (mel.preemphasis, -1, 1),
+        "mel.log_guard": (mel.log_guard, 1e-38, 1),
+        "subsampling_factor": (factor, 1, 64),
+        "left_context": (settings.left_context, 0, 100_000),
+        "right_context": (right, 0, 1_000),
+        "chunk_s": (settings.chunk_s, 0, 3600),
+        "algorithmic_latency_s": (settings.algorithmic_latency_s, 0, 3600),
+        "encoder.dim": (encoder.dim, 1, 2**16),
+        "encoder.layers": (encoder.layers, 1, 1_000),
+        "encoder.heads": (encoder.heads, 1, 2**16),
+        "encoder.conv_cache": (encoder.conv_cache, 0, 10_000),
+        "predictor.layers": (predictor.layers, 1, 100),
+        "predictor.hidden": (predictor.hidden, 1, 2**16),
+        "vocabulary_size": (settings.vocabulary_size, 1, 10**6),
+        "max_symbols": (settings.max_symbols, 1, 1_000),
     }
     exact = {
         "chunk_frames": (settings.chunk_frames, factor * (right + 1)),
@@ -196,7 +204,9 @@ def _check_numbers(settings: StreamingSettings, path: Path) -> None:
         "encoder.dim modulo encoder.heads": (encoder.dim % max(encoder.heads, 1), 0),
     }
     wrong = [
-        f"{key} is {n}; at least {low} is accepted" for key, (n, low) in least.items() if n < low
+        f"{key} is {n}; at {'least' if n < low else 'most'} {low if n < low else high} is accepted"
+        for key, (n, low, high) in bounds.items()
+        if not low <= n <= high
     ]
     wrong += [
         f"{key} is {n}; {only} follows from the other keys"
@@ -205,10 +215,17 @@ def _check_numbers(settings: StreamingSettings, path: Path) -> None:
     ]
     if mel.window_length > mel.n_fft:
         wrong.append(f"mel.window_length is {mel.window_length}; at most mel.n_fft is accepted")
-    if mel.log_guard <= 0:
-        wrong.append(f"mel.log_guard is {mel.log_guard}; more than 0 is accepted")
-    if not 0 <= mel.f_min < mel.f_max <= settings.sample_rate / 2:
+    if not 0 <= mel.f_min < mel.f_max or 2 * mel.f_max > settings.sample_rate:
         band = f"{mel.f_min} to {mel.f_max} Hz"
         wrong.append(f"mel.f_min to mel.f_max is {band}; a band up to half the rate is accepted")
+    if not wrong:  # what is computed from sane numbers only
+        frame_s = factor * mel.hop_length / settings.sample_rate
+        if abs(settings.encoder_frame_s - frame_s) > 1e-6 * frame_s:
+            found = settings.encoder_frame_s
+            wrong.append(f"encoder_frame_s is {found}; {frame_s} follows from the other keys")
+        rows = 2 * (settings.left_context + settings.chunk_encoder_frames) + encoder.conv_cache
+        if encoder.layers * rows * encoder.dim > _MOST_CACHED:
+            cached = f"{encoder.layers * rows * encoder.dim} numbers"
+            wrong.append(f"encoder's caches take {cached}; at most {_MOST_CACHED} are accepted")
     if wrong:
         raise InputError(f"{path}: " + "; ".join(wrong) + ". Export the model again.")

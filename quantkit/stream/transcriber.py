@@ -15,6 +15,7 @@ from quantkit.stream.audio import read_blocks
 from quantkit.stream.encoder import EncoderStep
 from quantkit.stream.files import play
 from quantkit.stream.greedy import GreedyDecoder, Token
+from quantkit.stream.integrity import check_artifact
 from quantkit.stream.pool import StreamPool
 from quantkit.stream.prepared import open_prepared
 from quantkit.stream.sessions import GraphName, check_session, open_session
@@ -66,11 +67,18 @@ class Transcriber:
 
     @classmethod
     def load(
-        cls, directory: Path, threads: int | None = None, *, prepare: bool = False
+        cls,
+        directory: Path,
+        threads: int | None = None,
+        *,
+        prepare: bool = False,
+        check: bool = False,
     ) -> Transcriber:
         """Open an artifact directory; `threads` None lets ONNX Runtime choose.
 
         `prepare` keeps in it what makes the next load faster; see `quantkit.stream.prepared`.
+        Graphs, settings and tokens are compared with the manifest by their digests, weights by
+        their size; with `check` all files, and what is prepared, by their digests.
 
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
@@ -79,6 +87,7 @@ class Transcriber:
             raise InputError(
                 f"{directory}: no such artifact directory. 'quantkit build RECIPE' writes one."
             )
+        check_artifact(directory, everything=check)
         settings = StreamingSettings.load(directory / SETTINGS_FILE)
         vocabulary = Vocabulary.load(directory / TOKENS_FILE)
         if len(vocabulary.pieces) != settings.vocabulary_size:
@@ -90,7 +99,10 @@ class Transcriber:
 
         def graph(name: GraphName, threads: int | None) -> ort.InferenceSession:
             path = directory / f"{name}.onnx"
-            session = open_prepared(path, threads) if prepare else open_session(path, threads)
+            if prepare:
+                session = open_prepared(path, threads, check=check)
+            else:
+                session = open_session(path, threads)
             check_session(session, name, settings, path)
             return session
 

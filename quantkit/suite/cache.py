@@ -7,16 +7,22 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_bytes
 from quantkit.stream.audio import read_blocks
 from quantkit.suite.journal import Journal
 
+_UNUSABLE = shapes.record({"pin": shapes.text, "reason": shapes.text})
+_SPEECH = shapes.record(
+    {"pin": shapes.text, "samples": shapes.sha256, "duration_s": shapes.number()}
+)
 #: Of one sample in 24 bits, as a number of its smallest steps.
 _FULL_SCALE = np.float32(1 << 23)
 
@@ -55,7 +61,7 @@ class SpeechCache:
         """Go on with what `root` holds at this rate."""
         self.root = root / str(sample_rate)
         self.sample_rate = sample_rate
-        self._journal = Journal(self.root / "speech.jsonl")
+        self._journal = Journal(self.root / "speech.jsonl", _entry)
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
 
     def find(self, pin: str) -> Speech | Unusable | None:
@@ -122,3 +128,9 @@ class SpeechCache:
 
     def _audio(self, pin: str) -> Path:
         return self.root / pin[:2] / f"{pin}.flac"
+
+
+def _entry(value: Any, where: str) -> None:
+    """The shape of what is kept of a recording."""
+    unusable = isinstance(value, dict) and "reason" in value
+    (_UNUSABLE if unusable else _SPEECH)(value, where)

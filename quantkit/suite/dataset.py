@@ -11,6 +11,7 @@ from typing import Any
 
 from quantkit.calibrate.audio_rows import AudioRows, audio_bytes, fetch_errors, open_rows
 from quantkit.calibrate.dataset import folder_digest
+from quantkit.core import shapes
 from quantkit.core.errors import InputError, MissingExtraError, SettingError
 from quantkit.core.files import sha256_json
 from quantkit.suite.cache import Speech, SpeechCache, Unusable
@@ -24,6 +25,9 @@ _LANGUAGE_COLUMNS = ("language", "lang", "locale", "lang_id", "language_code", "
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: The last entry of a listing that has all rows.
 _END = {"end": True}
+_ROW = shapes.record(
+    {"id": shapes.text, "text": shapes.optional(shapes.text), "language": shapes.anything}
+)
 
 
 def open_dataset(
@@ -63,7 +67,7 @@ class _Split:
     ) -> None:
         self._settings, self._origin, self._cache = settings, origin, cache
         listing = sha256_json([*origin, settings.text, settings.id, settings.language])
-        self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl")
+        self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl", _entry)
 
     def kept(self, limit: int | None) -> Iterator[Row]:
         """The first `limit` listed rows, up to one whose speech somebody removed."""
@@ -186,4 +190,15 @@ def _commit(name: str, revision: str) -> str:
         ) from error
     if commit is None:
         raise SettingError("dataset.revision", f"the hub has no commit for {revision!r} of {name}")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise SettingError(
+            "dataset.revision",
+            f"the hub says {commit!r:.80} is the commit of {name}, which is none",
+        )
     return commit
+
+
+def _entry(value: Any, where: str) -> None:
+    """The shape of a line of a listing."""
+    if not isinstance(value, dict) or "end" not in value:
+        _ROW(value, where)

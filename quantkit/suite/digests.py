@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantkit.core import shapes
 from quantkit.core.files import sha256_file, sha256_json
 from quantkit.suite.journal import Journal
+
+_ENTRY = shapes.record({"file": shapes.sha256, "sha256": shapes.sha256})
 
 
 class FileDigests:
@@ -13,7 +16,7 @@ class FileDigests:
 
     def __init__(self, path: Path) -> None:
         """Go on with the digests kept in `path`."""
-        self._journal = Journal(path)
+        self._journal = Journal(path, _ENTRY)
         self._known = {entry["file"]: entry["sha256"] for entry in self._journal.entries}
 
     def of(self, path: Path) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
-from quantkit.core.files import write_bytes
+from quantkit.core.files import canonical_json, write_bytes
+from quantkit.core.integrity import SEAL, seal_problem, sealed
+from quantkit.core.strict_json import parse_json
 
 Entry = dict[str, Any]
 
@@ -16,12 +18,16 @@ Entry = dict[str, Any]
 class Journal:
     """JSON lines; a process that is killed while it adds one leaves all others.
 
+    A line holds a digest of itself, so that damage is told.
+
     Attributes:
         entries: all of them, in order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shape: shapes.Shape = shapes.record({})) -> None:  # noqa: B008
         """Read the entries that are there, and remove what a killed process left of one.
+
+        Each of them has the `shape`.
 
         Raises:
             InputError: the file is damaged.
@@ -30,11 +36,13 @@ class Journal:
         content = path.read_bytes() if path.exists() else b""
         whole, newline, torn = content.rpartition(b"\n")
         try:
-            self.entries: list[Entry] = [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
+            self.entries: list[Entry] = [
+                _entry(line, f"{path}:{number}", shape)
+                for number, line in enumerate(whole.splitlines(), start=1)
+            ]
+        except InputError as error:
             raise InputError(
-                f"{path}: a line is no JSON ({error}). Remove the file: what it is about is "
-                "found out anew"
+                f"{error}. Remove the file: what it is about is found out anew"
             ) from error
         if torn:
             write_bytes(path, whole + newline)
@@ -56,4 +64,13 @@ class Journal:
 
 
 def _line(entry: Entry) -> bytes:
-    return json.dumps(entry).encode() + b"\n"
+    return canonical_json(sealed(entry)).encode() + b"\n"
+
+
+def _entry(line: bytes, where: str, shape: shapes.Shape) -> Entry:
+    entry = parse_json(line, where)
+    shape(entry, where)
+    if problem := seal_problem(entry):
+        raise InputError(f"{where}: {problem}")
+    del entry[SEAL]
+    return dict(entry)

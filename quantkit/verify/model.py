@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from quantkit.core import shapes
+from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.core.speech import Utterance, read_manifest
+from quantkit.core.strict_json import read_json
 from quantkit.stream.audio import read_audio
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
 from quantkit.verify.parity import ParitySummary, UtteranceParity
 from quantkit.verify.utterance import Reference, compare_utterance
 from quantkit.verify.words import word_errors
+
+_TOKENS = shapes.array(shapes.integer())
+_ROWS = shapes.array(
+    shapes.record(
+        {
+            "audio": shapes.text,
+            "tokens": _TOKENS,
+            "token_frames": _TOKENS,
+            "text": shapes.text,
+        }
+    )
+)
 
 
 def verify_model(
@@ -37,15 +49,16 @@ def verify_model(
         InputError: the graphs cannot be run, or the reference is of other speech.
     """
     utterances = read_manifest(manifest)
-    rows = json.loads((reference / "reference.json").read_text(encoding="utf-8"))
+    rows = read_json(reference / "reference.json")
+    _ROWS(rows, str(reference / "reference.json"))
     if [row["audio"] for row in rows] != [utterance.audio.name for utterance in utterances]:
         raise InputError(f"{reference}: was recorded from other speech than {manifest}")
     artifact = Transcriber.load(model)
     summary = ParitySummary("NeMo cache-aware streaming (PyTorch)", model.name)
     work = zip(utterances, rows, strict=True)
     for index, (utterance, row) in enumerate(progress.track(work, len(rows), "verify")):
-        with np.load(reference / f"{index:05}.npz") as arrays:
-            parity = _utterance(artifact, utterance, row, dict(arrays))
+        arrays = read_npz(reference / f"{index:05}.npz")
+        parity = _utterance(artifact, utterance, row, arrays)
         summary.parities.append(parity)
     write_json(out / "parity.json", summary.as_json())
 

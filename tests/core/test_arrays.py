@@ -34,3 +34,22 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"x\.npz: this is not an \.npz archive"):
             read_npz(path)
+
+
+def test_flips_are_told_or_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    given = {"a": np.arange(40, dtype=np.float32), "b": np.arange(6, dtype=np.int64)}
+    np.savez(path, allow_pickle=False, **given)
+    whole = path.read_bytes()
+    told = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
+        try:
+            found = read_npz(path)
+        except InputError:
+            told += 1
+            continue
+        if found.keys() == given.keys():  # names are no part of what has a checksum
+            for name, array in given.items():
+                np.testing.assert_array_equal(found[name], array)
+    assert told > 400

@@ -123,8 +123,14 @@ def test_other_modes_and_speech_without_text(pytorch, speech, tmp_path) -> None:
 
 def test_a_damaged_part_is_named(nemo_done, fp32, speech) -> None:
     part = next(nemo_done.glob("*/parts/*.jsonl"))
+    right = part.read_text()
     part.write_text('{"utterance": "a", "tok')
     with pytest.raises(InputError, match=re.escape(f"{part}:1: ") + ".*delete the file"):
+        evaluate([fp32, fp32.reference], speech, nemo_done, ALONE, Silent())
+    whole = right.splitlines()
+    whole[0] = whole[0].replace('"tokens":[', '"tokens":[1,', 1)
+    part.write_text("\n".join(whole))
+    with pytest.raises(InputError, match=re.escape(f"{part}:1: was edited") + ".*delete the file"):
         evaluate([fp32, fp32.reference], speech, nemo_done, ALONE, Silent())
     part.unlink()
     for arrays in nemo_done.glob("*/arrays/*"):

@@ -1,17 +1,30 @@
+import errno
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError, SettingError
-from quantkit.pipeline import Store, plan_build
+from quantkit.pipeline import Store, build, plan_build
 from quantkit.pipeline.chain import calibration_chain, chain, sensitivity_chain
 from quantkit.pipeline.checkpoint import Checkpoint
-from quantkit.pipeline.engine import keys
+from quantkit.pipeline.engine import Stage, Workspace, keys
+from quantkit.pipeline.progress import LineProgress
 from quantkit.recipe import load_recipe
-from tests.pipeline.toy import ARTIFACT, STORE, Points, make_workshop, toy_build, toy_chain
+from tests.pipeline.toy import (
+    ARTIFACT,
+    CHAIN,
+    STORE,
+    Points,
+    make_workshop,
+    toy_build,
+    toy_chain,
+)
 
 
 @pytest.fixture
@@ -98,14 +111,135 @@ def test_a_damaged_result_is_made_again(workshop, monkeypatch) -> None:
     assert _begun(points) == ["fuse"]
 
 
-def test_silent_corruption_is_caught_when_the_artifact_is_written(workshop, monkeypatch) -> None:
+def test_corruption_of_the_same_size_is_made_again(workshop, monkeypatch) -> None:
     toy_build(monkeypatch, workshop)
     (path,) = STORE.glob("quantize/*/files/joint.onnx")
-    path.write_bytes(b"\0" * path.stat().st_size)
+    right = path.read_bytes()
+    path.write_bytes(b"\0" * len(right))
     shutil.rmtree(ARTIFACT)
-    with pytest.raises(InputError, match=r"joint\.onnx.*--force"):
+    expected = "stored result is damaged: joint.onnx differs from its digest"
+    assert _plan(monkeypatch)["quantize"] == expected
+    _, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["quantize"]
+    assert path.read_bytes() == right
+    assert (ARTIFACT / "joint.onnx").read_bytes() == right
+
+
+def test_nothing_is_made_of_what_is_damaged_while_the_build_runs(workshop, monkeypatch) -> None:
+    def damage(stage: Stage) -> Stage:
+        if stage.name != "quantize":
+            return stage
+
+        def work(space: Workspace) -> None:
+            (space.upstream["fuse"] / "joint.onnx").write_bytes(bytes(1 << 18))
+            stage.work(space)
+
+        return replace(stage, work=work)
+
+    progress = LineProgress(Console(quiet=True))
+    recipe = load_recipe(Path("recipe.yaml"))
+    with monkeypatch.context() as during:
+        during.setattr(
+            CHAIN, lambda recipe, found: [damage(s) for s in toy_chain(recipe, found, Points())]
+        )
+        with pytest.raises(InputError, match=r"damaged: joint\.onnx differs from its digest"):
+            build(recipe, ARTIFACT, Store(STORE), progress)
+    assert _plan(monkeypatch)["quantize"] == "never run"
+    _, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["fuse", "quantize", "verify"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        "\udcff",
+        '{"key": {}, "recipe": "toy", "files": {}}',
+        '{"key": {}, "recipe": "toy", "files": null}',
+        f"{'[' * 100_000}{']' * 100_000}",
+        '{"files": NaN}',
+        None,
+    ],
+)
+def test_a_result_whose_entry_cannot_be_read_is_made_again(content, workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    (entry,) = STORE.glob("fuse/*/entry.json")
+    right = entry.read_text()
+    if content is None:
+        entry.unlink()
+    else:
+        entry.write_text(content, errors="surrogateescape")
+    why = _plan(monkeypatch)["fuse"]
+    assert why.startswith("stored result is damaged: entry.json")
+    _, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["fuse"]
+    assert entry.read_text() == right
+
+
+def test_an_entry_protects_all_that_it_says(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    (entry,) = STORE.glob("verify/*/entry.json")
+    (parity,) = STORE.glob("verify/*/files/parity.json")
+    forged = parity.read_text().replace('"token_errors": 1,', '"token_errors": 0,')
+    content = json.loads(entry.read_text())
+    content["files"]["parity.json"]["sha256"] = hashlib.sha256(forged.encode()).hexdigest()
+    parity.write_text(forged)
+    entry.write_text(json.dumps(content))
+    assert _plan(monkeypatch)["verify"].endswith("entry.json was edited after it was written")
+    built, points = toy_build(monkeypatch, workshop)
+    assert _begun(points) == ["verify"]
+    assert built.manifest["parity"]["token_errors"] == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"schema": 1}', '{"schema": 2}', f"{'[' * 100_000}{']' * 100_000}", "\udcff"],
+)
+def test_an_artifact_whose_manifest_is_none_is_written_again(
+    content, workshop, monkeypatch
+) -> None:
+    toy_build(monkeypatch, workshop)
+    manifest = ARTIFACT / "manifest.json"
+    right = manifest.read_text()
+    manifest.write_text(content, errors="surrogateescape")
+    why = _plan(monkeypatch)["bundle"]
+    assert why.startswith("the artifact's manifest.json is damaged: ")
+    toy_build(monkeypatch, workshop)
+    assert manifest.read_text() == right
+
+
+@pytest.mark.parametrize("name", ["streaming.json", "encoder.onnx", "tokens.txt", "README.md"])
+def test_an_artifact_with_one_flipped_bit_is_written_again(name, workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    path = ARTIFACT / name
+    right = path.read_bytes()
+    path.write_bytes(bytes([right[0] ^ 1]) + right[1:])
+    assert _plan(monkeypatch)["bundle"] == f"the artifact's {name} is damaged"
+    toy_build(monkeypatch, workshop)
+    assert path.read_bytes() == right
+
+
+def test_what_is_all_there_needs_nothing_to_be_written(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("quantkit.pipeline.store.FileLock.acquire", refuse)
+    monkeypatch.setattr("quantkit.pipeline.digests.write_json", refuse)
+    monkeypatch.setattr("quantkit.pipeline.store.os.access", lambda *_: False)
+    _, points = toy_build(monkeypatch, workshop)
+    assert points == []
+    with pytest.raises(InputError, match=r"--store store: cannot be written, and stage 'quantize'"):
+        toy_build(monkeypatch, workshop, overrides=("quantize.bits=8",))
+
+
+def test_a_file_in_place_of_the_store_is_named(workshop, monkeypatch) -> None:
+    STORE.write_text("notes")
+    with pytest.raises(InputError, match=r"--store store: found a file in the way"):
         toy_build(monkeypatch, workshop)
-    assert not ARTIFACT.exists()
 
 
 def test_a_damaged_artifact_is_written_again(workshop, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Artifacts by their name on the hub."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import onnx
 import pytest
 import soundfile
 
-from quantkit.bundle.manifest import check_files, load_manifest
+from quantkit.bundle.manifest import check_files, load_manifest, sealed
 from quantkit.publish.snapshot import open_snapshot
 from quantkit.stream import Transcriber
 from tests.cli.blocked import BUILD_EXTRA, without
@@ -100,6 +101,75 @@ def test_a_repository_of_another_kind(hub, run) -> None:
     ran = run("transcribe", "hf://org/other", "a.wav")
     assert ran.code == 2
     assert "hf://org/other: found no manifest.json, accepted: an artifact that" in ran.err
+
+
+@pytest.mark.parametrize("commit", ["../../../outside", "", "A" * 40, "0" * 39])
+def test_a_commit_that_is_none(hub, published, run, tmp_path, commit) -> None:
+    repo = hub.repos["org/toy"]
+    repo.branches["main"] = commit
+    repo.commits[commit] = repo.commits[published]
+    before = set(tmp_path.rglob("*"))
+    ran = run("transcribe", "hf://org/toy", "a.wav")
+    assert ran.code == 2
+    assert f"hf://org/toy: the hub says {commit!r} is the commit, which is none" in ran.err
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_sizes_are_bounded_by_the_manifest(hub, published, run) -> None:
+    hub.lies["predictor.onnx.data"] = {"size": 10**15}
+    ran = run("transcribe", "hf://org/toy", "a.wav")
+    assert ran.code == 2
+    assert "predictor.onnx.data: the hub has 1000000000000000 bytes, the manifest says" in ran.err
+    hub.lies["manifest.json"] = {"size": 10**15}
+    hub.requests.clear()
+    ran = run("transcribe", "hf://org/toy", "a.wav")
+    assert ran.code == 2
+    assert "size of manifest.json: found 1000000000000000" in ran.err
+    assert not [one for one in hub.requests if "resolve" in one]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.update(files=None),
+        lambda manifest: manifest["files"].update({"../secret": {"bytes": 1, "sha256": "0" * 64}}),
+        lambda manifest: manifest.update(parity=None),
+    ],
+)
+def test_a_manifest_of_another_shape(hub, run, published, change) -> None:
+    blob = hub.repos["org/toy"].commits[published]["manifest.json"]
+    assert blob.content is not None
+    manifest = json.loads(blob.content)
+    change(manifest)
+    blob.content = json.dumps(sealed(manifest)).encode()
+    blob.size = len(blob.content)
+    ran = run("transcribe", "hf://org/toy", "a.wav")
+    assert ran.code == 2
+    assert "manifest.json: " in ran.err
+
+
+def test_answers_that_no_hub_gives(hub, run, published, waits) -> None:
+    hub.faults.append(Fault("GET /api/models/org/toy/revision/main", 200, times=9))
+    ran = run("transcribe", "hf://org/toy", "a.wav")
+    assert ran.code == 2
+    assert "hf://org/toy: " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("socks5://127.0.0.1:9", "a SOCKS proxy, for which the package 'socksio' is missing"),
+        ("socks9://127.0.0.1:9", "HTTP_PROXY names cannot be used"),
+    ],
+)
+def test_proxies_of_another_kind(proxy, said, tmp_path) -> None:
+    environment = os.environ | {"ALL_PROXY": proxy, "HF_HOME": str(tmp_path), "NO_PROXY": ""}
+    script = "import sys; from quantkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    for words in (["transcribe", "hf://org/toy", "a.wav"], ["verify", "hf://org/toy"]):
+        command = [sys.executable, "-c", script, *words]
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert ran.returncode == 2, ran.stderr
+        assert said in ran.stderr
 
 
 @pytest.mark.parametrize("name", ["hf://org/none", "hf://org/toy@v9"])

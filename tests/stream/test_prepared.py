@@ -192,6 +192,24 @@ def test_damaged_files_are_replaced(
     assert len(kept(graph)) == 3
 
 
+@pytest.mark.parametrize("which", ["joint-*.onnx", "joint-*.onnx.data"])
+def test_damage_without_another_time_is_found_by_a_check(artifact: Path, which: str) -> None:
+    graph = artifact / "joint.onnx"
+    expected = outputs(open_prepared(graph, 1))
+    first = kept(graph)
+    (path,) = (artifact / FOLDER).glob(which)
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    record = artifact / FOLDER / "joint.json"
+    said = json.loads(record.read_text())
+    said["files"][path.name] = prepared._stamp(path)  # as if a disk had lost a bit
+    record.write_text(json.dumps(said))
+    assert prepared._find(graph) is not None
+    assert_equal(outputs(open_prepared(graph, 1, check=True)), expected)
+    assert kept(graph) & first == {"joint.json"}
+    assert len(kept(graph)) == 3
+
+
 def test_files_that_cannot_be_loaded_are_done_without(artifact: Path) -> None:
     graph = artifact / "joint.onnx"
     expected = outputs(open_prepared(graph, 1))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.suite.journal import Journal
 
@@ -45,6 +46,21 @@ def test_entries_can_be_dropped(tmp_path) -> None:
 
 def test_damage_is_named(tmp_path) -> None:
     path = tmp_path / "j"
-    path.write_bytes(b'{"a": 1}\n\x00\x00\n')
-    with pytest.raises(InputError, match=r"j: a line is no JSON .*Remove the file"):
+    journal = Journal(path)
+    for entry in ENTRIES:
+        journal.append(entry)
+    right = path.read_bytes()
+    path.write_bytes(right.replace(b"0.1", b"0.2"))
+    with pytest.raises(InputError, match=r"j:2: was edited after .*Remove the file"):
         Journal(path)
+    for line in (b"\0\0", b"[]", b"[" * 100_000, b'{"a": NaN}', b'{"a": 1}'):
+        path.write_bytes(right + line + b"\n")
+        with pytest.raises(InputError, match=r"j:4[: ].*Remove the file"):
+            Journal(path)
+
+
+def test_entries_of_another_shape_are_refused(tmp_path) -> None:
+    Journal(tmp_path / "j").append({"id": "a"})
+    assert Journal(tmp_path / "j", shapes.record({"id": shapes.text})).entries == [{"id": "a"}]
+    with pytest.raises(InputError, match=r"j:1: missing sha256"):
+        Journal(tmp_path / "j", shapes.record({"sha256": shapes.sha256}))
