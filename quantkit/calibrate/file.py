@@ -11,9 +11,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
-from quantkit.calibrate.sums import MomentSums
+from quantkit.calibrate.sums import MomentSums, hessian_bytes
 from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
+from quantkit.core.files import require_space
 from quantkit.quantize.moments import InputMoments
 from quantkit.stream.sessions import LOAD_ERRORS
 
@@ -58,7 +59,8 @@ def observe_runs(
         hessians: also measure the full matrices of second moments.
 
     Raises:
-        InputError: the runtime refuses the model or a run, or a matrix met no row of numbers.
+        InputError: the runtime refuses the model or a run, a matrix met no row of numbers, or the
+            disk has no room for the Hessians.
     """
     try:
         session = ObservedSession(model)
@@ -67,6 +69,8 @@ def observe_runs(
     if not session.inputs:
         return {}  # all weights are in subgraphs, or in tables
     channels = {f"input-{n:03d}": given.channels for n, given in enumerate(session.inputs)}
+    if hessians:
+        require_space(folder, hessian_bytes(channels.values()), "the Hessians")
     sums = MomentSums(folder / "sums", channels, hessians=hessians)
     for number, inputs in enumerate(runs, 1):
         try:
@@ -83,9 +87,8 @@ def observe_runs(
             )
         diagonal, hessian = sums.mean_squares(name), None
         if hessians:
-            path = folder / f"{name}.npy"
-            sums.move_hessian(name, path)
-            hessian = np.load(path, mmap_mode="r")
+            hessian = folder / f"{name}.npy"
+            sums.move_hessian(name, hessian)
         found.update(dict.fromkeys(given.matrices, InputMoments(diagonal, hessian)))
     return found
 

@@ -6,15 +6,21 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from quantkit.calibrate.speech import ObservedModel
-from quantkit.calibrate.sums import MomentSums
+from quantkit.calibrate.sums import MomentSums, hessian_bytes
 from quantkit.core.errors import InputError
-from quantkit.core.files import complete_directory, require_space, sweep, write_json
+from quantkit.core.files import (
+    PARTIAL,
+    complete_directory,
+    require_space,
+    scratch_directory,
+    sweep,
+    write_json,
+)
 from quantkit.core.progress import Progress
 from quantkit.quantize.moments import HESSIANS, MOMENTS
 
@@ -63,7 +69,7 @@ def calibrate(
     if hessians:
         # The growing matrices, the last saved ones and the next.
         copies = 2 if saved.exists() else 3
-        needed = copies * 4 * sum(size**2 for size in channels.values())
+        needed = copies * hessian_bytes(channels.values())
         require_space(scratch, needed, "the Hessians")
     sums = MomentSums(growing, channels, hessians=hessians)
     done, frames = 0, 0
@@ -100,11 +106,10 @@ def calibrate(
 def _write(observed: ObservedModel, sums: MomentSums, out: Path, *, hessians: bool) -> None:
     matrices = observed.matrices()
     moments = {name: sums.mean_squares(given) for name, given in matrices.items()}
-    with TemporaryDirectory(dir=out, prefix=f".{MOMENTS}.") as name:
-        temporary = Path(name) / MOMENTS
+    with scratch_directory(out / f".{MOMENTS}{PARTIAL}") as temporary:
         arrays = {name: mean.astype(np.float32) for name, mean in moments.items()}
-        np.savez(temporary, allow_pickle=False, **arrays)
-        temporary.replace(out / MOMENTS)
+        np.savez(temporary / MOMENTS, allow_pickle=False, **arrays)
+        (temporary / MOMENTS).replace(out / MOMENTS)
     if not hessians:
         return
     folder = out / "hessians"

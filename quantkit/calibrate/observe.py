@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant
 from quantkit.graph.files import load_model
+from quantkit.graph.names import make_names_unique
 from quantkit.graph.sessions import session_of
 from quantkit.quantize.matrices import find_matrices
 
@@ -22,7 +23,7 @@ class MatrixInput:
     """What a group of weight matrices is multiplied with.
 
     Attributes:
-        matrices: names of the matrices.
+        matrices: what their moments are named after; see WeightMatrix.measured_as.
         channels: K, the length of a row.
         outputs: names of the graph's outputs that hold the rows, float32 [R, K] each; several
             where the matrices are used more than once.
@@ -38,30 +39,32 @@ def observe(model: ir.Model) -> list[MatrixInput]:
 
     Lookup tables have no input worth measuring. Nodes inside subgraphs are not observed.
     """
-    outputs: dict[ir.Value, str] = {}
-    groups: dict[tuple[str, ...], list[str]] = {}
-    channels: dict[tuple[str, ...], int] = {}
+    outputs: dict[ir.Value, ir.Value] = {}
+    groups: dict[tuple[ir.Value, ...], list[str]] = {}
+    channels: dict[tuple[ir.Value, ...], int] = {}
     for matrix in find_matrices(model):
         if matrix.use == "lookup":
             continue
-        names = []
+        rows = []
         for node in matrix.nodes:
             value = node.inputs[0]
             if value is None or node.graph is not model.graph:
                 continue
             if value not in outputs:
                 outputs[value] = _add_rows(model.graph, value, matrix.shape[0])
-            names.append(outputs[value])
-        if names:
-            groups.setdefault(tuple(names), []).append(matrix.name)
-            channels[tuple(names)] = matrix.shape[0]
+            rows.append(outputs[value])
+        if rows:
+            groups.setdefault(tuple(rows), []).append(matrix.measured_as)
+            channels[tuple(rows)] = matrix.shape[0]
+    make_names_unique(model)
     return [
-        MatrixInput(tuple(matrices), channels[names], names) for names, matrices in groups.items()
+        MatrixInput(tuple(matrices), channels[rows], tuple(str(value.name) for value in rows))
+        for rows, matrices in groups.items()
     ]
 
 
-def _add_rows(graph: ir.Graph, value: ir.Value, channels: int) -> str:
-    """Give a value out as float32 [R, K]; return the name of the output."""
+def _add_rows(graph: ir.Graph, value: ir.Value, channels: int) -> ir.Value:
+    """Give a value out as float32 [R, K]; return the output."""
     shape = ir.tensor([-1, channels], ir.DataType.INT64, name=f"{value.name}_rows_shape")
     node = ir.node("Reshape", [value, add_constant(graph, shape)], name=f"{value.name}_rows")
     output = node.outputs[0]
@@ -69,7 +72,7 @@ def _add_rows(graph: ir.Graph, value: ir.Value, channels: int) -> str:
     output.shape = ir.Shape([None, channels])
     graph.outputs.append(output)
     graph.append(node)
-    return output.name
+    return output
 
 
 class ObservedSession:

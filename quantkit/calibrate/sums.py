@@ -1,7 +1,9 @@
 """Second moments of many inputs, added up row by row: sums of squares, and whole matrices on disk.
 
 A matrix of moments is a memory-mapped file, so the operating system writes parts of it out when
-memory is short. One thread multiplies for one input: sums do not depend on the number of cores.
+memory is short. Its room on the disk is taken before it is mapped, because a full disk under a
+mapping kills the process; it is open only while something is added. One thread multiplies for one
+input: sums do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 from threadpoolctl import threadpool_limits
 
-from quantkit.core.files import write_json
+from quantkit.core.files import require_space, write_json
 
 _SQUARES, _ROWS = "squares.npz", "rows.json"
 #: Rows of a matrix that are made whole at a time.
@@ -41,15 +43,16 @@ class MomentSums:
             folder: a new directory for the files of the matrices, [K, K] each.
             channels: K of every input.
             hessians: whether to add up matrices.
+
+        Raises:
+            InputError: the disk has no room for the matrices.
         """
         folder.mkdir()
         self._folder = folder
         self.rows = dict.fromkeys(channels, 0)
         self._squares = {name: np.zeros(size) for name, size in channels.items()}
-        self._matrices: dict[str, NDArray[np.float32]] = {
-            name: np.lib.format.open_memmap(
-                folder / f"{name}.npy", "w+", np.dtype(np.float32), (size, size)
-            )
+        self._matrices = {
+            name: _zeros(folder / f"{name}.npy", size)
             for name, size in channels.items()
             if hessians
         }
@@ -66,16 +69,16 @@ class MomentSums:
         """Write everything that `restore` needs into an existing directory."""
         np.savez(folder / _SQUARES, allow_pickle=False, **self._squares)
         write_json(folder / _ROWS, self.rows)
-        for name in self._matrices:
-            shutil.copyfile(self._folder / f"{name}.npy", folder / f"{name}.npy")
+        for name, path in self._matrices.items():
+            shutil.copyfile(path, folder / f"{name}.npy")
 
     def restore(self, folder: Path) -> None:
         """Go on from where `save` was called, with the same inputs."""
         with np.load(folder / _SQUARES, allow_pickle=False) as archive:
             self._squares = dict(archive)
         self.rows = json.loads((folder / _ROWS).read_text(encoding="utf-8"))
-        for name, matrix in self._matrices.items():
-            matrix[:] = np.load(folder / f"{name}.npy", mmap_mode="r")
+        for name, path in self._matrices.items():
+            _open(path)[:] = np.load(folder / f"{name}.npy", mmap_mode="r")
 
     def mean_squares(self, name: str) -> NDArray[np.float64]:
         """Mean of x_k^2 over the rows of an input, float64 [K]."""
@@ -86,7 +89,8 @@ class MomentSums:
 
         Nothing can be added to this input afterwards.
         """
-        matrix = self._matrices.pop(name)
+        source = self._matrices.pop(name)
+        matrix = _open(source)
         scale = np.float32(1 / self.rows[name])
         for first in range(0, len(matrix), _STRIPE):
             stripe = matrix[first : first + _STRIPE, first:]
@@ -94,7 +98,7 @@ class MomentSums:
             square = stripe[:, : len(stripe)]
             square[:] = np.triu(square) + np.triu(square, 1).T
             matrix[first + len(stripe) :, first : first + len(stripe)] = stripe[:, len(stripe) :].T
-        shutil.move(self._folder / f"{name}.npy", path)
+        shutil.move(source, path)
 
     def _add(self, name: str, pieces: Rows) -> None:
         if not pieces:
@@ -104,4 +108,24 @@ class MomentSums:
         self._squares[name] += np.einsum("rk,rk->k", rows, rows, dtype=np.float64)
         if name in self._matrices:
             # In Fortran's order the matrix is its transpose, and only one triangle is written.
-            ssyrk(1.0, rows.T, beta=1.0, c=self._matrices[name].T, lower=1, overwrite_c=1)
+            matrix = _open(self._matrices[name])
+            ssyrk(1.0, rows.T, beta=1.0, c=matrix.T, lower=1, overwrite_c=1)
+
+
+def hessian_bytes(channels: Iterable[int]) -> int:
+    """Bytes of the matrices of inputs with so many channels."""
+    return 4 * sum(size**2 for size in channels)
+
+
+def _zeros(path: Path, size: int) -> Path:
+    """Write a matrix of zeros, [size, size], on room of its own."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (size, size)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        require_space(path.parent, 4 * size**2, "the Hessians")
+        os.posix_fallocate(file.fileno(), file.tell(), 4 * size**2)
+    return path
+
+
+def _open(path: Path) -> NDArray[np.float32]:
+    return np.lib.format.open_memmap(path, "r+")

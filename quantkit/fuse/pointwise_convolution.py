@@ -13,6 +13,7 @@ from onnxscript.rewriter import pattern
 
 from quantkit.fuse.convolutions import real_bias, unusual_attribute
 from quantkit.graph.constants import constant_of, lazy, read_constant
+from quantkit.graph.names import free_name
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -35,6 +36,8 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         tensor, node = constant_of(weight), convolved.producer()
         if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1 or node is None:
             return result.fail("weight is no constant of shape [out, in, 1]", weight)
+        if weight.is_graph_output():
+            return result.fail("weight is an output of the graph", weight)
         if tensor.dtype != ir.DataType.FLOAT:
             return result.fail(f"weight is {tensor.dtype.name}", weight)
         usual = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
@@ -46,12 +49,12 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         self, op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value | None = None, **_: Any
     ) -> Any:
         tensor, name = constant_of(weight), str(weight.name)
-        if tensor is None:
+        if tensor is None or weight.graph is None:
             raise ValueError(f"{name} is no constant")
         outputs, inputs, _kernel = tensor.shape.numpy()
         matrix = lazy(name, (inputs, outputs), lambda: read_constant(tensor)[:, :, 0].T)
         # The convolution's weight goes with its node, so that its name is free.
-        weight.name = f"{name}.convolution"
+        weight.name = free_name(f"{name}.convolution", weight.graph.initializers)
         product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))
         if real_bias(bias) is not None:
             product = op.Add(product, bias)

@@ -15,6 +15,36 @@ from quantkit.fuse.weight_identities import drop_weight_identities
 from quantkit.fuse.weight_shapes import fold_weight_shapes
 from quantkit.fuse.weight_transposes import fold_weight_transposes
 
+#: Where nodes take their weights.
+_PLACES = {"MatMul": 1, "Gemm": 1, "Conv": 1, "Gather": 0}
+# Initializers had to be inputs as well before this version, and were no less constant.
+_OVERRIDABLE = 4
+
+
+def weights_as_constants(model: ir.Model) -> list[str]:
+    """Take weights off the inputs of a graph, in place, which old exporters list there too.
+
+    Other inputs with a value stay: a caller may give another one. Returns a note where a weight
+    could have been given, too, and now cannot.
+    """
+    taken = []
+    for value in list(model.graph.inputs):
+        if value.is_initializer() and (model.ir_version < _OVERRIDABLE or _is_weight(value)):
+            model.graph.inputs.remove(value)
+            taken.append(value.name)
+    if not taken or model.ir_version < _OVERRIDABLE:
+        model.ir_version = max(model.ir_version, _OVERRIDABLE)
+        return []
+    return [f"weights that were also inputs are constants now: {', '.join(map(repr, taken))}"]
+
+
+def _is_weight(value: ir.Value) -> bool:
+    places = [(use.node.domain, use.node.op_type, use.idx) for use in value.uses()]
+    return bool(places) and all(
+        domain == "" and (kind in {"Transpose", "Identity"} or _PLACES.get(kind) == index)
+        for domain, kind, index in places
+    )
+
 
 def expose_products(model: ir.Model) -> None:
     """Make products with constant matrices MatMul or Gemm of an initializer, in place.

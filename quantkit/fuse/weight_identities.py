@@ -15,7 +15,8 @@ def drop_weight_identities(model: ir.Model) -> int:
     """
     count = 0
     for node in list(model.graph.all_nodes()):
-        if node.op_type != "Identity" or node.outputs[0].is_graph_output():
+        plain = node.domain == "" and node.op_type == "Identity"
+        if not plain or node.outputs[0].is_graph_output():
             continue
         weight = node.inputs[0]
         if weight is not None and constant_of(weight) is not None:

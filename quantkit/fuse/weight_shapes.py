@@ -13,7 +13,8 @@ def fold_weight_shapes(model: ir.Model) -> int:
     """Replace shapes of constants, which would keep their weights, by numbers; returns how many."""
     count = 0
     for node in list(model.graph.all_nodes()):
-        if node.op_type != "Shape" or node.outputs[0].is_graph_output():
+        plain = node.domain == "" and node.op_type == "Shape"
+        if not plain or node.outputs[0].is_graph_output():
             continue
         tensor = constant_of(node.inputs[0])
         # In the node's own graph: branches of an If may use a name twice.

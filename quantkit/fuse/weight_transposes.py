@@ -18,7 +18,8 @@ def fold_weight_transposes(model: ir.Model) -> int:
     twins: dict[ir.Value, ir.Value] = {}
     count = 0
     for node in list(model.graph.all_nodes()):
-        if node.op_type != "Transpose" or node.outputs[0].is_graph_output():
+        plain = node.domain == "" and node.op_type == "Transpose"
+        if not plain or node.outputs[0].is_graph_output():
             continue
         weight = node.inputs[0]
         tensor = constant_of(weight)
@@ -28,7 +29,7 @@ def fold_weight_transposes(model: ir.Model) -> int:
         order = tuple(node.attributes.get_ints("perm", axes[::-1]))
         if weight in twins and order == SWAPPED:
             remove_node(node, twins[weight])
-        elif len(list(weight.uses())) == 1:
+        elif len(list(weight.uses())) == 1 and not weight.is_graph_output():
             replace_constant(weight, transposed(tensor, order))
             remove_node(node, weight)
         elif order == SWAPPED:

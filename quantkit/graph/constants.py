@@ -9,11 +9,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantkit.graph.names import free_name
+
 
 def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
-    """A new initializer of the graph, under the tensor's name."""
+    """A new initializer of the graph, under the tensor's name or, if it has one so, the next."""
     value = ir.Value(
-        name=tensor.name,
+        name=free_name(str(tensor.name), graph.initializers),
         type=ir.TensorType(tensor.dtype),
         shape=ir.Shape(tensor.shape.numpy()),
         const_value=tensor,

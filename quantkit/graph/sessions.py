@@ -7,6 +7,8 @@ from pathlib import Path
 import onnx_ir as ir
 import onnxruntime as ort
 
+from quantkit.graph.names import make_names_unique
+
 
 def session_of(model: ir.Model, folder: Path) -> ort.InferenceSession:
     """Open a graph for the CPU; its external weights lie in `folder`.
@@ -14,6 +16,7 @@ def session_of(model: ir.Model, folder: Path) -> ort.InferenceSession:
     One thread computes, so that results do not depend on the number of cores. Optimisation stays
     at what is cheap: such a session serves a single pass over speech.
     """
+    make_names_unique(model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -50,7 +50,7 @@ def normed_matrices(matrices: Sequence[WeightMatrix]) -> Iterator[NormedMatrices
     by_input: dict[ir.Value, list[WeightMatrix]] = {}
     for matrix in matrices:
         source = matrix.nodes[0].inputs[0]
-        single = matrix.value.is_initializer() and len(matrix.value.uses()) == 1
+        single = matrix.value.is_initializer() and _used_once(matrix.value)
         if matrix.use == "product" and single and source is not None:
             by_input.setdefault(source, []).append(matrix)
     for source, found in by_input.items():
@@ -59,9 +59,13 @@ def normed_matrices(matrices: Sequence[WeightMatrix]) -> Iterator[NormedMatrices
             continue
         group = NormedMatrices(norm, tuple(found))
         alone = source is norm.outputs[0] and len(source.uses()) == len(found)
-        own = all(constant_of(v) is not None and len(v.uses()) == 1 for v in group.affine)
+        own = all(constant_of(value) is not None and _used_once(value) for value in group.affine)
         if alone and own and not source.is_graph_output():
             yield group
+
+
+def _used_once(value: ir.Value) -> bool:
+    return len(value.uses()) == 1 and not value.is_graph_output()
 
 
 def equalize_norms(

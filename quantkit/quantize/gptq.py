@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
-from quantkit.quantize.kquant import CLIPS, OFFSETS, ROUNDS
+from quantkit.quantize.kquant import CLIPS, OFFSETS, ROUNDS, KQuantSettings
 from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.options import SchemeSettings
 
@@ -52,6 +52,12 @@ class GptqSettings(SchemeSettings):
     def needs_hessians(self) -> bool:
         """Always."""
         return True
+
+    def blind(self) -> KQuantSettings:
+        """k-quant in the same widths."""
+        return KQuantSettings(
+            bits=self.bits, block_size=self.block_size, accuracy_level=self.accuracy_level
+        )
 
     def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
         """Quantize one matrix float32 [K, N]; moments with the Hessian are needed."""

@@ -31,6 +31,9 @@ from quantkit.quantize.matrices import WeightMatrix
 # The first in which QuantizeLinear takes scales along the last axis.
 OPSET = 21
 
+# Marks, while a graph is open, a node that quantizes rows.
+_ROWS = "quantkit.rows"
+
 # Nodes that hand values on as they are.
 _MOVES = {"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze"}
 
@@ -112,7 +115,8 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
             name=node.name,
         )
         product.outputs[0].name = f"{node.outputs[0].name}_unscaled"
-        scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=f"{node.name}_scaled")
+        name = f"{node.name or node.outputs[0].name}_scaled"
+        scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=name)
         replace_node(node.graph or model.graph, node, [product, scaled])
     drop_unused(matrix.value)
     return sum(part.nbytes for part in parts)
@@ -145,9 +149,8 @@ def _quantize_rows(graph: ir.Graph, value: ir.Value, length: int) -> _Rows:
     steps = _shared(graph, f"rows_steps_{grid.zero}", np.float32(255 - grid.zero))
     least = _shared(graph, f"rows_least_{grid.zero}", np.float32(grid.least))
 
-    name = f"{value.name}_codes"
     for node in value.consumers():
-        if node.outputs[0].name == name:
+        if _ROWS in node.meta and node.inputs[0] is value:
             return _Rows(node.outputs[0], cast("ir.Value", node.inputs[1]), zero)
 
     tape = Tape()
@@ -161,7 +164,8 @@ def _quantize_rows(graph: ir.Graph, value: ir.Value, length: int) -> _Rows:
     fill = ir.tensor(np.array([grid.zero], np.uint8))
     zeros = add("ConstantOfShape", add("Shape", scale), value=fill)
     codes = add("QuantizeLinear", value, scale, zeros, axis=-1, block_size=length)
-    codes.name = name
+    codes.name = f"{value.name}_codes"
+    cast("ir.Node", codes.producer()).meta[_ROWS] = True
     producer = value.producer()
     home = (value.graph if producer is None else producer.graph) or graph
     if producer is None:
@@ -173,5 +177,15 @@ def _quantize_rows(graph: ir.Graph, value: ir.Value, length: int) -> _Rows:
 
 def _shared(graph: ir.Graph, name: str, value: NDArray[np.generic] | np.generic) -> ir.Value:
     """A small initializer that all products of a graph share."""
+    wanted = np.asarray(value)
     known = graph.initializers.get(name)
-    return known or add_constant(graph, ir.tensor(np.asarray(value), name=name))
+    # A graph may have something else under this name.
+    if known is not None and not (
+        known.const_value is not None
+        and known.const_value.dtype.numpy() == wanted.dtype
+        and known.const_value.shape.numpy() == wanted.shape
+        and np.array_equal(known.const_value.numpy(), wanted)
+        and not known.is_graph_input()
+    ):
+        return _shared(graph, f"{name}_", value)
+    return known or add_constant(graph, ir.tensor(wanted, name=name))

@@ -55,6 +55,11 @@ class KQuantSettings(SchemeSettings):
         """Whether the calibration stage has to run first."""
         return self.importance == "activation" or self.needs_hessians
 
+    def blind(self) -> KQuantSettings:
+        """The same with an importance that follows from the weights."""
+        importance = "weight" if self.importance == "activation" else self.importance
+        return self.model_copy(update={"equalize": False, "importance": importance})
+
     def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
         """Quantize one matrix float32 [K, N] with the moments of its inputs if needed."""
         activations = None if moments is None else moments.diagonal

@@ -20,6 +20,13 @@ Use = Literal["product", "lookup"]
 SMALLEST_BLOCK = 16
 
 
+MatrixKey = tuple[ir.Value, Use, bool]
+
+
+class InfiniteError(InputError):
+    """A matrix holds infinities, as a table of masks does."""
+
+
 @dataclass(frozen=True)
 class WeightMatrix:
     """A constant float32 matrix that MatMul or Gemm nodes multiply with, or Gather nodes look up.
@@ -34,6 +41,8 @@ class WeightMatrix:
         nodes: the nodes that use it, all in the same way.
         use: what they do with it.
         transposed: whether it is stored as [N, K] (Gemm with transB, and tables).
+        measured_as: the name that the moments of its inputs have: its own, but for the second of
+            two products that use a constant in both ways.
     """
 
     name: str
@@ -42,6 +51,12 @@ class WeightMatrix:
     nodes: tuple[ir.Node, ...]
     use: Use
     transposed: bool
+    measured_as: str
+
+    @property
+    def key(self) -> MatrixKey:
+        """What tells matrices apart: a constant may be several, each used in its own way."""
+        return self.value, self.use, self.transposed
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,7 +68,8 @@ class WeightMatrix:
         """Read the weights into memory as float32 [K, N], C-contiguous.
 
         Raises:
-            InputError: a weight is NaN or infinite.
+            InfiniteError: weights are infinite, but none is NaN.
+            InputError: a weight is NaN.
         """
         # A copy even where the layout is right: compiled loops know writable aligned arrays only.
         stored = read_constant(self.tensor)
@@ -61,7 +77,8 @@ class WeightMatrix:
         finite = np.isfinite(weight)
         if not finite.all():
             bad = weight.size - int(np.count_nonzero(finite))
-            raise InputError(
+            kind = InputError if np.isnan(weight).any() else InfiniteError
+            raise kind(
                 f"tensor {self.name!r} {list(weight.shape)} has {bad} NaN or infinite weights; "
                 "only finite weights can be quantized. Export the model again, or exclude the "
                 "tensor."
@@ -80,9 +97,11 @@ def find_matrices(model: ir.Model) -> list[WeightMatrix]:
         matrix = _product(node) or _lookup(node)
         if matrix is None:
             continue
-        key = (matrix.value, matrix.use, matrix.transposed)
+        key = matrix.key
         if key in found:
-            matrix = replace(matrix, nodes=(*found[key].nodes, node))
+            matrix = replace(found[key], nodes=(*found[key].nodes, node))
+        elif (matrix.value, matrix.use, not matrix.transposed) in found:
+            matrix = replace(matrix, measured_as=f"{matrix.name}_turned")
         found[key] = matrix
     return list(found.values())
 
@@ -107,12 +126,14 @@ def _matrix(
     node: ir.Node, value: ir.Value | None, use: Use, *, transposed: bool
 ) -> WeightMatrix | None:
     """The constant float32 matrix behind a value, if it is one."""
-    if value is None or value.name is None or value.is_graph_input():
+    if value is None or not value.name or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
     if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
         return None
-    return WeightMatrix(value.name, value, tensor, (node,), use, transposed)
+    if not tensor.size:
+        return None
+    return WeightMatrix(value.name, value, tensor, (node,), use, transposed, value.name)
 
 
 def _is_plain(gemm: ir.Node) -> bool:

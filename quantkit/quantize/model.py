@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,7 +15,7 @@ from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.budget import ALLOCATION
 from quantkit.quantize.equalize import equalize_norms
 from quantkit.quantize.graph_scheme import GraphScheme, rewritten
-from quantkit.quantize.matrices import Inputs, WeightMatrix, find_matrices
+from quantkit.quantize.matrices import Inputs, MatrixKey, WeightMatrix, find_matrices
 from quantkit.quantize.mixed import MixedSettings, resolve
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.options import AnyScheme, MatrixScheme, SchemeSettings
@@ -119,30 +119,65 @@ def quantize_graphs(
     chosen = select(names, settings)
     reports = {}
     for graph, found in matrices.items():
+        blind = _unmeasured(graph, graphs[graph], found, moments)
         own = {
-            matrix.name: choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice
+            matrix.key: _fitting(choice, matrix, blind)
             for matrix in found
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         }
-        inputs = _inputs(graph, moments, settings)
+        inputs = _inputs(graph, moments, settings, blind)
         if isinstance(settings, SchemeSettings) and settings.equalize:
-            inputs = equalize_norms(found, own, inputs, progress)
+            inputs = equalize_norms(
+                [matrix for matrix in found if matrix.key not in blind],
+                {matrix.name: own[matrix.key] for matrix in found if matrix.key in own},
+                inputs,
+                progress,
+            )
         now = find_matrices(graphs[graph])
-        choices = [(matrix, own[matrix.name]) for matrix in now if matrix.name in own]
-        reports[graph] = quantize_matrices(
-            graphs[graph], choices, inputs, progress, f"quantize {graph}"
-        )
+        choices = [(matrix, own[matrix.key]) for matrix in now if matrix.key in own]
+        report = quantize_matrices(graphs[graph], choices, inputs, progress, f"quantize {graph}")
+        if unseen := [matrix.name for matrix, _ in choices if matrix.key in blind]:
+            note = (
+                "calibration does not see into Loop, If and Scan: quantized without it there: "
+                f"{', '.join(map(repr, unseen))}"
+            )
+            report["notes"] = [*report.get("notes", []), note]
+        reports[graph] = report
     return reports
 
 
-def _inputs(graph: str, moments: Moments | None, settings: MatrixScheme) -> Inputs:
+def _fitting(
+    choice: MatrixScheme, matrix: WeightMatrix, blind: frozenset[MatrixKey]
+) -> MatrixScheme:
+    if matrix.key in blind:
+        choice = choice.blind()
+    return choice.fitting(matrix.shape[0]) if matrix.use == "lookup" else choice
+
+
+def _unmeasured(
+    graph: str, model: ir.Model, matrices: Sequence[WeightMatrix], moments: Moments | None
+) -> frozenset[MatrixKey]:
+    """The matrices whose products lie in subgraphs alone, so that their inputs are not known."""
+    return frozenset(
+        matrix.key
+        for matrix in matrices
+        if moments is not None
+        and matrix.use == "product"
+        and f"{graph}/{matrix.measured_as}" not in moments
+        and all(node.graph is not model.graph for node in matrix.nodes)
+    )
+
+
+def _inputs(
+    graph: str, moments: Moments | None, settings: MatrixScheme, blind: frozenset[MatrixKey]
+) -> Inputs:
     def inputs(matrix: WeightMatrix) -> InputMoments | None:
-        if moments is None:
+        if moments is None or matrix.key in blind:
             return None
         rows = matrix.shape[0]
         if matrix.use == "lookup":
             return InputMoments.uniform(rows)
-        name = f"{graph}/{matrix.name}"
+        name = f"{graph}/{matrix.measured_as}"
         return moments_of(moments, name, rows, hessian=settings.needs_hessians)
 
     return inputs

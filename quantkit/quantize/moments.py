@@ -28,11 +28,16 @@ class InputMoments:
 
     Attributes:
         diagonal: E[x_k^2], float64 [K]: what an error of the weights in row k costs.
-        hessian: E[x_j x_k], float32 [K, K], perhaps still on disk; None if it was not measured.
+        second: E[x_j x_k], float32 [K, K], or the .npy file of it; None if it was not measured.
     """
 
     diagonal: NDArray[np.float64]
-    hessian: NDArray[np.float32] | None = None
+    second: NDArray[np.float32] | Path | None = None
+
+    @property
+    def hessian(self) -> NDArray[np.float32] | None:
+        """E[x_j x_k]; a file is open only as long as the array that is mapped from it is used."""
+        return _open(self.second) if isinstance(self.second, Path) else self.second
 
     @classmethod
     def uniform(cls, rows: int) -> InputMoments:
@@ -69,17 +74,21 @@ def load_moments(calibration: Path) -> dict[str, InputMoments]:
             )
     files = calibration / HESSIANS
     listed = json.loads(files.read_text(encoding="utf-8")) if files.is_file() else {}
-    return {
-        name: InputMoments(vector, _open(calibration / listed[name]) if name in listed else None)
+    found = {
+        name: InputMoments(vector, calibration / listed[name] if name in listed else None)
         for name, vector in diagonals.items()
     }
+    for moments in found.values():
+        _ = moments.hessian  # refused now, if it cannot be read
+    return found
 
 
 def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> InputMoments:
     """The moments of one matrix.
 
     Raises:
-        InputError: there are none of `rows` inputs under this name, or no Hessian among them.
+        InputError: there are none of `rows` inputs under this name, no Hessian among them, or one
+            with numbers that are not finite.
     """
     if name not in moments:
         raise InputError(
@@ -87,16 +96,23 @@ def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> Inpu
             "calibrate this very model, or choose a scheme that needs none"
         )
     found = moments[name]
-    sizes = {found.diagonal.size, *(() if found.hessian is None else found.hessian.shape)}
+    matrix = found.hessian
+    sizes = {found.diagonal.size, *(() if matrix is None else matrix.shape)}
     if sizes != {rows}:
         raise InputError(
             f"{name!r} takes {rows} inputs, its activation statistics have "
             f"{', '.join(map(str, sorted(sizes)))}; calibrate this very model"
         )
-    if hessian and found.hessian is None:
+    if hessian and matrix is None:
         raise InputError(
             f"{name!r} has mean squared inputs but no Hessian, which gptq needs; calibrate with "
-            "Hessians"
+            "Hessians (quantkit calibrate --hessians)"
+        )
+    if hessian and matrix is not None and not np.isfinite(np.sum(matrix, dtype=np.float64)):
+        raise InputError(
+            f"{name!r}: second moments of its inputs are NaN, or too large for float32, whose "
+            "limit is 3.4e38; calibrate on inputs as the model has them in use, or choose a scheme "
+            "that needs no Hessians, such as kquant"
         )
     return found
 

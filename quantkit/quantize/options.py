@@ -84,6 +84,10 @@ class MatrixScheme(AnyScheme):
     def fitting(self, rows: int) -> MatrixScheme:
         """What quantizes a table with so many values a row."""
 
+    def blind(self) -> MatrixScheme:
+        """What quantizes a tensor whose inputs could not be measured."""
+        return self
+
     @abstractmethod
     def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
         """Quantize one matrix.
@@ -133,6 +137,10 @@ class SchemeSettings(MatrixScheme):
         """These settings with the widths of a rule."""
         widths = {"bits": rule.bits, "block_size": rule.block_size}
         return self.model_copy(update={k: v for k, v in widths.items() if v is not None})
+
+    def blind(self) -> SchemeSettings:
+        """The same without equalisation."""
+        return self.model_copy(update={"equalize": False})
 
     def fitting(self, rows: int) -> Self:
         """These settings with the largest block size, from their own down, that divides rows."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NotRequired, TypedDict
 
+import numpy as np
 import onnx_ir as ir
 
 from quantkit.core.progress import Progress
-from quantkit.quantize.matrices import Inputs, WeightMatrix
+from quantkit.quantize.matrices import InfiniteError, Inputs, WeightMatrix
 from quantkit.quantize.options import MatrixScheme
 from quantkit.quantize.stored import stored_tensors
 
@@ -33,12 +34,14 @@ class GraphReport(TypedDict):
     `parameters` counts the elements of the floating point constants before quantization;
     `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays
     in float) over `parameters`. Integer constants, which are shapes and indices, count in neither,
-    nor do weights that were stored in few bits before.
+    nor do weights that were stored in few bits before. `notes`, where there are any, say what was
+    not done as asked.
     """
 
     parameters: int
     bits_per_weight: float
     tensors: list[TensorReport]
+    notes: NotRequired[list[str]]
 
 
 def quantize_matrices(
@@ -50,6 +53,9 @@ def quantize_matrices(
 ) -> GraphReport:
     """Replace matrices one at a time, so that one tensor is in memory as float32.
 
+    Tables with infinities stay as they are, and matrices so large that no finite number is stored
+    for one of their weights.
+
     Args:
         model: changed in place.
         choices: matrices of the model with the settings of each.
@@ -59,10 +65,24 @@ def quantize_matrices(
     """
     parameters = count_parameters(model)
     reports: list[TensorReport] = []
+    notes: list[str] = []
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
-        weight = matrix.read()
+        try:
+            weight = matrix.read()
+        except InfiniteError:
+            if matrix.use != "lookup":
+                raise
+            notes.append(f"table {matrix.name!r} has infinite values and stays float32")
+            continue
         quantized = settings.quantize(weight, inputs(matrix))
+        error = quantized.relative_error(weight)
+        if not np.isfinite(error):
+            notes.append(
+                f"tensor {matrix.name!r} with weights up to {np.abs(weight).max():.1e} stays "
+                f"float32: {settings.scheme} stores numbers of it that are not finite"
+            )
+            continue
         reports.append(
             {
                 "name": matrix.name,
@@ -70,19 +90,25 @@ def quantize_matrices(
                 "bits": quantized.bits,
                 "block_size": quantized.block_size,
                 "bytes": settings.replace(model, matrix, quantized),
-                "relative_error": quantized.relative_error(weight),
+                "relative_error": error,
             }
         )
-    return graph_report(model, parameters, reports)
+    return graph_report(model, parameters, reports, notes)
 
 
-def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]) -> GraphReport:
+def graph_report(
+    model: ir.Model,
+    parameters: int,
+    quantized: list[TensorReport],
+    notes: Sequence[str] = (),
+) -> GraphReport:
     """The report on a finished graph: its quantized tensors, and the floats that stay.
 
     Args:
         model: the quantized graph.
         parameters: of the graph before it was quantized.
         quantized: what is known about each tensor in few bits.
+        notes: what was not done as asked.
     """
     kept: list[TensorReport] = [
         {
@@ -96,11 +122,14 @@ def graph_report(model: ir.Model, parameters: int, quantized: list[TensorReport]
         for name, tensor in float_constants(model).items()
     ]
     stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
-    return {
+    report: GraphReport = {
         "parameters": parameters,
         "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
         "tensors": [*quantized, *kept],
     }
+    if notes:
+        report["notes"] = list(notes)
+    return report
 
 
 def count_parameters(model: ir.Model) -> int:

@@ -1,0 +1,73 @@
+"""Names in a graph: what ONNX Runtime tells values and nodes apart by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+
+def make_names_unique(model: ir.Model) -> None:
+    """Rename values and nodes whose name another one has, in place; most graphs stay as they are.
+
+    Rewrites derive new names from old ones, which a graph may use already. Inputs and outputs of
+    the graph keep their names, then constants, then what comes first. What has no name stays so.
+    """
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
+        _rename(_values(graph))
+        _rename(graph.all_nodes())
+
+
+def name_nodes(model: ir.Model) -> None:
+    """Name the nodes that have no name after their first output, for tools that go by names."""
+    for node in model.graph.all_nodes():
+        if not node.name and node.outputs:
+            node.name = f"{node.op_type}_{node.outputs[0].name}"
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """The name, or with a number the first one that is not taken."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def _rename(things: Iterable[ir.Value] | Iterable[ir.Node]) -> None:
+    taken: dict[str, int] = {}
+    seen: set[int] = set()
+    for thing in things:
+        if not thing.name or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        number, name = taken.get(thing.name, 0), thing.name
+        while name in taken:
+            number += 1
+            name = f"{thing.name}_{number + 1}"
+        if name != thing.name:
+            taken[thing.name] = number
+            thing.name = name
+        taken[name] = 0
+
+
+def _values(graph: ir.Graph | ir.Function) -> Iterator[ir.Value]:
+    """All values of a graph and its subgraphs, those first that have to keep their names."""
+    yield from graph.inputs
+    yield from graph.outputs
+    if isinstance(graph, ir.Graph):
+        yield from list(graph.initializers.values())
+    for node in graph.all_nodes():
+        for subgraph in _subgraphs(node):
+            yield from subgraph.inputs
+            yield from list(subgraph.initializers.values())
+        yield from node.outputs
+
+
+def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()

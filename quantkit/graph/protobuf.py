@@ -1,0 +1,114 @@
+"""What is wrong with the tensors of an ONNX file, seen before anything is read or allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from quantkit.core.errors import InputError
+
+#: How deep graphs lie in graphs; protobuf itself ends at a hundred messages.
+_DEEPEST = 20
+#: The repeated field that may hold a type's elements instead of raw bytes.
+_FIELDS = {
+    "float_data": {"FLOAT", "COMPLEX64"},
+    "double_data": {"DOUBLE", "COMPLEX128"},
+    "int64_data": {"INT64"},
+    "uint64_data": {"UINT64", "UINT32"},
+    "string_data": {"STRING"},
+}
+
+
+def check_tensors(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse tensors that are not what they say.
+
+    Raises:
+        InputError: a tensor is sparse, nameless or twice there, has an impossible shape or type,
+            or more or fewer bytes than its shape needs.
+    """
+    for graph in _graphs(model.graph, 0, path):
+        if graph.sparse_initializer:
+            name = graph.sparse_initializer[0].values.name
+            raise InputError(
+                f"{path}: tensor {name!r} is a sparse initializer, which is not read here; store "
+                "it densely"
+            )
+        names = [tensor.name for tensor in graph.initializer]
+        if len(set(names)) < len(names) or "" in names:
+            twice = next(name for name in names if names.count(name) > 1 or not name)
+            raise InputError(
+                f"{path}: there are several initializers, or one without a name, "
+                f"where {twice!r} stands; each needs a name of its own"
+            )
+        for tensor in graph.initializer:
+            _check(path, tensor)
+    for node in _nodes(model, path):
+        for attribute in node.attribute:
+            for tensor in (attribute.t, *attribute.tensors):
+                if tensor.data_type or tensor.dims:
+                    _check(path, tensor)
+
+
+def _check(path: Path, tensor: onnx.TensorProto) -> None:
+    dims = list(tensor.dims)
+    where = f"{path}: tensor {tensor.name!r} {dims if len(dims) < 10 else len(dims)}"
+    if any(size < 0 for size in dims):
+        raise InputError(f"{where} has a negative size")
+    count = math.prod(dims)
+    if tensor.data_type not in onnx.TensorProto.DataType.values() or not tensor.data_type:
+        raise InputError(f"{where} has the type {tensor.data_type}, which ONNX does not know")
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    if tensor.HasField("segment"):
+        raise InputError(f"{where} is stored in segments, which nobody reads")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if kind == "STRING":
+            raise InputError(f"{where} holds texts outside of the file, which ONNX does not know")
+        return
+    if kind == "STRING" or not tensor.HasField("raw_data"):
+        field = next((f for f, kinds in _FIELDS.items() if kind in kinds), "int32_data")
+        found, needed = len(getattr(tensor, field)), _elements(kind, count)
+        unit = f"elements in {field}"
+    else:
+        found, needed, unit = len(tensor.raw_data), -(-count * _bits(kind) // 8), "bytes"
+    if found != needed:
+        raise InputError(f"{where} of type {kind} needs {needed} {unit}, has {found}")
+
+
+def _elements(kind: str, count: int) -> int:
+    """Elements of the repeated field that so many elements of a tensor take."""
+    if kind.startswith("COMPLEX"):
+        return 2 * count
+    if _bits(kind) < 8:
+        return -(-count * _bits(kind) // 8)
+    return count
+
+
+def _bits(kind: str) -> int:
+    """Bits of an element of a type that is no text."""
+    sizes = {"COMPLEX128": 128, "COMPLEX64": 64, "DOUBLE": 64, "BOOL": 8, "FLOAT": 32}
+    if kind in sizes:
+        return sizes[kind]
+    if kind.startswith("BFLOAT"):
+        return 16
+    digits = "".join(c for c in kind.removeprefix("U").split("E")[0] if c.isdigit())
+    return int(digits)
+
+
+def _graphs(graph: onnx.GraphProto, depth: int, path: Path) -> Iterator[onnx.GraphProto]:
+    if depth > _DEEPEST:
+        raise InputError(f"{path}: graphs lie more than {_DEEPEST} deep in graphs")
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _graphs(inner, depth + 1, path)
+
+
+def _nodes(model: onnx.ModelProto, path: Path) -> Iterator[onnx.NodeProto]:
+    for graph in _graphs(model.graph, 0, path):
+        yield from graph.node
+    for function in model.functions:
+        yield from function.node

@@ -1,0 +1,83 @@
+"""Inputs for a graph about which only its types and shapes are known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+SEED = 20261201
+#: What open sizes become, and what integers are: indices at random, or all the same.
+_ATTEMPTS = ((4, None), (16, None), (1, None), (4, 1), (16, 1), (1, 0), (64, None))
+#: Elements of an input that are made up.
+_MOST = 1 << 26
+_INDICES = 8
+
+
+def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
+    """Write .npz files with guesses at the inputs of one run, the likeliest first.
+
+    Numbers are normal, integers are indices that every constant table has. No file is written
+    where an input is no array, or its type is unknown to numpy.
+    """
+    given = [value for value in model.graph.inputs if not value.is_initializer()]
+    if any(value.dtype is None or not _known(value.dtype) for value in given):
+        return []
+    top = _smallest_table(model)
+    files = []
+    for number, (size, integer) in enumerate(_ATTEMPTS):
+        random = np.random.default_rng(SEED)
+        shapes = [_shape(value, size) for value in given]
+        if any(math.prod(shape) > _MOST for shape in shapes):
+            continue
+        path = folder / f"random-{number}.npz"
+        arrays = {
+            str(value.name): _numbers(random, value, shape, top if integer is None else integer)
+            for value, shape in zip(given, shapes, strict=True)
+        }
+        np.savez(path, allow_pickle=False, **arrays)
+        files.append(path)
+    return files
+
+
+def _known(kind: ir.DataType) -> bool:
+    return kind in {
+        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
+        *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
+        *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
+    }
+
+
+def _shape(value: ir.Value, size: int) -> list[int]:
+    if value.shape is None:
+        return [size, size]
+    return [axis if isinstance(axis, int) else size for axis in value.shape]
+
+
+def _numbers(
+    random: np.random.Generator, value: ir.Value, shape: list[int], integer: range | int
+) -> NDArray[Any]:
+    kind = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+    if kind.kind == "f":
+        return random.standard_normal(shape).astype(kind)
+    if kind.kind == "b":
+        return random.integers(0, 2, shape).astype(kind)
+    if isinstance(integer, int):
+        return np.full(shape, integer, kind)
+    return random.integers(integer.start, integer.stop, shape).astype(kind)
+
+
+def _smallest_table(model: ir.Model) -> range:
+    """The indices that all constant tables have, from 0."""
+    sizes = [_INDICES]
+    for node in model.graph.all_nodes():
+        if node.op_type in {"Gather", "GatherElements"} and node.inputs and node.inputs[0]:
+            tensor = ir.convenience.get_const_tensor(node.inputs[0])
+            axis = node.attributes.get_int("axis", 0)
+            if tensor is not None and -len(tensor.shape) <= axis < len(tensor.shape):
+                sizes.append(int(tensor.shape.numpy()[axis]))
+    return range(max(1, min(sizes)))
