@@ -16,6 +16,7 @@ from quantkit.calibrate.sums import MomentSums
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, require_space, sweep, write_json
 from quantkit.core.progress import Progress
+from quantkit.core.speech import Recording
 from quantkit.quantize.moments import HESSIANS, MOMENTS
 
 REPORT = "calibration.json"
@@ -28,7 +29,7 @@ _HEARD = "heard.json"
 
 def calibrate(
     model: Path,
-    recordings: Sequence[Path],
+    recordings: Sequence[Recording],
     out: Path,
     scratch: Path,
     progress: Progress,
@@ -45,7 +46,7 @@ def calibrate(
 
     Args:
         model: directory with the graphs and streaming.json.
-        recordings: audio files in the order in which they are heard.
+        recordings: audio files, or parts of them, in the order in which they are heard.
         out: existing directory.
         scratch: existing directory of this very calibration: what it goes on from, and its Hessians
             while they grow.
