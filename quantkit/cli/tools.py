@@ -53,8 +53,8 @@ def quantize(
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
-    name, bits = one_line(str(out)), report["bits_per_weight"]
-    print(f"{name}: {size / 1e6:.1f} MB, {bits:.2f} bits per weight")
+    width = f"{report['bits_per_weight']:.2f} bits per weight"
+    print(f"{one_line(str(out))}: {size / 1e6:.1f} MB, {width}")
 
 
 @app.command
