@@ -97,7 +97,8 @@ def _warning(problems: Sequence[str]) -> list[str]:
         return []
     return [
         "> **Published with `--force`.** quantkit refuses to publish this artifact, because",
-        *(f"> - {escape(problem)}" for problem in problems),
+        # Keys stay as they are written: all that an underscore makes is emphasis.
+        *("> - " + escape(problem).replace(r"\_", "_") for problem in problems),
     ]
 
 
@@ -110,7 +111,7 @@ def _what(manifest: Mapping[str, Any], publication: Publication | None) -> list[
         f"(sha256 {code(source['sha256'])})."
     ]
     if publication and publication.licence:
-        lines += ["", f"Licence, as of the source model: {escape(publication.licence)}."]
+        lines += ["", f"Licence, as of the source model: {publication.licence}."]
     return lines
 
 

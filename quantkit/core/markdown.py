@@ -6,8 +6,7 @@ import re
 
 from quantkit.core.text import one_line, printable
 
-# An underscore within a word is one anyway.
-_SPECIAL = re.compile(r"([\\`*\[\]|~#>$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#>$])")
 # What readers such as GitHub make mentions, issues, links and commits of, wherever they see it.
 _LINKING = re.compile(
     r"@|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)"
