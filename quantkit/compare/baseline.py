@@ -28,23 +28,28 @@ def load_report(path: Path) -> Report:
         InputError: no such file, no JSON, or no report of this version; where, and what was found.
     """
     try:
-        content = read_json(path)
-        if any(abs(number) > _MOST for number in _numbers(content)):
-            raise InputError(f"{path}: found a number beyond {_MOST:g}, which nothing measures")
-        return Report.model_validate(content, strict=True)
+        return Report.model_validate(_content(path), strict=True)
     except ValidationError as error:
         # A report of another version has many problems, of which the version is the cause.
         problems = error.errors(include_url=False)
         first = next((one for one in problems if one["loc"] == ("schema",)), problems[0])
         where = dotted(first["loc"]) or "the report"
         problem = f"{path}: {where}: {first['msg']}, found {first['input']!r:.80}"
+    except OSError as error:
+        problem = f"{path}: cannot read the report: {error.strerror}"
     except InputError as error:
-        cause = error.__cause__
-        told = isinstance(cause, OSError)
-        problem = f"{path}: cannot read the report: {cause.strerror}" if told else str(error)
+        problem = str(error)
     raise InputError(
         f"{problem}; accepted: the report.json that `quantkit compare` of this version wrote"
     )
+
+
+def _content(path: Path) -> Any:
+    path.stat()
+    content = read_json(path)
+    if any(abs(number) > _MOST for number in _numbers(content)):
+        raise InputError(f"{path}: found a number beyond {_MOST:g}, which nothing measures")
+    return content
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -117,7 +117,6 @@ def test_a_report_is_read_back_as_written(tmp_path: Path) -> None:
         (b"[" * 10**5, "nests deeper|is not JSON"),
         (json.dumps(CONTENT | {"reference": float("nan")}).encode(), "found NaN, accepted: fin"),
         (json.dumps(CONTENT | {"reference": 10**399}).encode(), "found a number beyond 1e\\+100"),
-        (json.dumps(CONTENT | {"reference": "\ud800"}).encode(), "reference: .*found '.ud800'"),
         (b"[]", "the report: .*found \\[\\]"),
         (json.dumps(CONTENT | {"schema": 2, "new": 1}).encode(), "schema: Input should be 1.*2;"),
         (json.dumps(CONTENT | {"reference": 5}).encode(), "reference: .*valid string, found 5"),
