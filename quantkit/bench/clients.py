@@ -177,6 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
         for one in speech:
             if one.text is None:
                 raise InputError(f"{one.audio}: has no text in its manifest, which WER needs")
+            if one.segment is not None:
+                raise InputError(f"{one.segment}: accepted: whole files, which every client reads")
         sys.stdout.write(f"{HEAD}\n")
         for row in measure(given.artifact, given.published, speech, given.threads):
             sys.stdout.write(f"{line(row)}\n")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from quantkit.core.errors import GateError, InputError, QuantkitError
 from quantkit.core.speech import read_manifest
-from quantkit.stream import Transcriber, read_audio
+from quantkit.stream import Transcriber
+from quantkit.stream.recordings import read_recording
 
 SPEECH = Path("calibration/asterisk-parity/manifest.jsonl")
 BLOCK_S = 0.1
@@ -53,7 +54,9 @@ def soak(artifact: Path, manifest: Path, minutes: int) -> Iterator[int]:
     """
     transcriber = Transcriber.load(artifact)
     rate = transcriber.settings.sample_rate
-    speech = np.concatenate([read_audio(one.audio, rate) for one in read_manifest(manifest)])
+    speech = np.concatenate(
+        [read_recording(one.recording, rate) for one in read_manifest(manifest)]
+    )
     blocks, stream, process = _looped(speech, rate), transcriber.stream(), psutil.Process()
     for _ in range(minutes):
         for block in itertools.islice(blocks, round(60 / BLOCK_S)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from quantkit.bundle.guide import NATIVE
+from quantkit.core.markdown import code, escape, fenced
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def model_card(
         _parity(manifest["parity"]),
         _recipe(manifest["recipe"]),
     ]
-    lines = [f"# {manifest['recipe']['name']}"]
+    lines = [f"# {escape(manifest['recipe']['name'])}"]
     for section in sections:
         lines += ["", *section] if section else []
     return "\n".join(lines) + "\n"
@@ -95,21 +97,27 @@ def _warning(problems: Sequence[str]) -> list[str]:
         return []
     return [
         "> **Published with `--force`.** quantkit refuses to publish this artifact, because",
-        *(f"> - {problem}" for problem in problems),
+        # Keys stay as they are written: all that an underscore makes is emphasis.
+        *("> - " + escape(problem).replace(r"\_", "_") for problem in problems),
     ]
 
 
 def _what(manifest: Mapping[str, Any], publication: Publication | None) -> list[str]:
     source, versions = manifest["source"], manifest["versions"]
-    revision = f" at {source['revision']}" if source["revision"] else ""
+    revision = f" at {_revision(source['revision'])}" if source["revision"] else ""
     lines = [
         f"Streaming speech recognition for CPUs: three ONNX graphs made by quantkit "
-        f"{versions['quantkit']} from `{source['name']}`{revision} "
-        f"(sha256 `{source['sha256']}`)."
+        f"{escape(versions['quantkit'])} from {code(source['name'])}{revision} "
+        f"(sha256 {code(source['sha256'])})."
     ]
     if publication and publication.licence:
         lines += ["", f"Licence, as of the source model: {publication.licence}."]
     return lines
+
+
+def _revision(name: str) -> str:
+    """A commit as it is, any other name so that nothing in it acts."""
+    return name if re.fullmatch(r"[0-9a-f]{40}", name) else escape(name)
 
 
 def _run(publication: Publication) -> list[str]:
@@ -136,7 +144,7 @@ def _latency(latency: Mapping[str, Any]) -> list[str]:
         "## Latency",
         "",
         f"Audio goes in by {latency['chunk_s'] * 1000:g} ms; algorithmic latency "
-        f"{latency['algorithmic_s'] * 1000:g} ms ({latency['definition']}).",
+        f"{latency['algorithmic_s'] * 1000:g} ms ({escape(latency['definition'])}).",
     ]
 
 
@@ -147,7 +155,7 @@ def _size(graphs: Mapping[str, Any]) -> list[str]:
         "| graph | parameters | bits per weight | MB of weights |",
         "|---|--:|--:|--:|",
         *(
-            f"| {name} | {graph['parameters']:,} | {graph['bits_per_weight']:.2f} "
+            f"| {escape(name)} | {graph['parameters']:,} | {graph['bits_per_weight']:.2f} "
             f"| {graph['parameters'] * graph['bits_per_weight'] / 8e6:.1f} |"
             for name, graph in graphs.items()
         ),
@@ -166,7 +174,7 @@ def _word_errors(publication: Publication) -> list[str]:
         "| set | utterances | words | this artifact | PyTorch | difference |",
         "|---|--:|--:|--:|--:|--:|",
         *(
-            f"| {rate.name} | {_count(rate.utterances)} | {_count(rate.words)} "
+            f"| {escape(rate.name)} | {_count(rate.utterances)} | {_count(rate.words)} "
             f"| {_per_cent(rate.wer, rate.interval)} | {_per_cent(rate.reference)} "
             f"| {_per_cent(rate.delta, rate.delta_interval, '+')} |"
             for rate in publication.rates
@@ -221,4 +229,4 @@ def _recipe(recipe: Mapping[str, Any]) -> list[str]:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(dict(recipe), text)
-    return ["## Recipe", "", "```yaml", *text.getvalue().splitlines(), "```"]
+    return ["## Recipe", "", fenced(text.getvalue().rstrip("\n"), "yaml")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import soundfile
 
-from quantkit.calibrate.audio_rows import audio_bytes, open_rows
+from quantkit.calibrate.audio_rows import open_rows
 from quantkit.calibrate.settings import DatasetSettings
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_file, sha256_json, write_bytes, write_text
@@ -82,7 +82,7 @@ def _recordings(settings: DatasetSettings, skipped: int) -> Iterator[bytes]:
     try:
         rows = open_rows(settings, revision=settings.revision)
         for row in islice(rows.after(skipped), settings.utterances - skipped):
-            yield audio_bytes(row[rows.audio])
+            yield rows.content(row.get(rows.audio))
     except InputError as error:
         raise SettingError(_KEY, str(error)) from error
 

@@ -22,6 +22,7 @@ from quantkit.core.files import (
     write_json,
 )
 from quantkit.core.progress import Progress
+from quantkit.core.speech import Recording
 from quantkit.quantize.moments import HESSIANS, MOMENTS
 
 REPORT = "calibration.json"
@@ -34,7 +35,7 @@ _HEARD = "heard.json"
 
 def calibrate(
     model: Path,
-    recordings: Sequence[Path],
+    recordings: Sequence[Recording],
     out: Path,
     scratch: Path,
     progress: Progress,
@@ -51,7 +52,7 @@ def calibrate(
 
     Args:
         model: directory with the graphs and streaming.json.
-        recordings: audio files in the order in which they are heard.
+        recordings: audio files, or parts of them, in the order in which they are heard.
         out: existing directory.
         scratch: existing directory of this very calibration: what it goes on from, and its Hessians
             while they grow.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from quantkit.stream.audio import duration_s, read_blocks
+from quantkit.core.speech import Recording, Segment, file_of
+from quantkit.stream.recordings import recording_blocks, recording_s
 
 #: The length of an MP3 may be a guess, which a copy of it in another format need not share.
 _SAME_LENGTH_S = 0.2
 _FULL_SCALE = 2**23
 
 
-def samples_digest(recording: Path) -> str:
+def samples_digest(recording: Recording) -> str:
     """SHA-256 of a recording as a model hears it: mono, 16 kHz, 24 bits.
 
     Files of one recording in several lossless formats have the same digest, the decoded copies of
@@ -26,24 +26,45 @@ def samples_digest(recording: Path) -> str:
         InputError: the file cannot be used.
     """
     digest = hashlib.sha256()
-    for block in read_blocks(recording):
+    for block in recording_blocks(recording):
         steps = np.rint(block * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
         digest.update(steps.astype(np.int32).tobytes())
     return digest.hexdigest()
 
 
-def shared_recordings(first: Sequence[Path], second: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """The pairs of files, one of each set, that hold the same samples.
+def shared_recordings(
+    first: Sequence[Recording], second: Sequence[Recording]
+) -> list[tuple[Recording, Recording]]:
+    """The pairs, one of each set, that hold the same samples or parts of a file that overlap.
 
     Raises:
         InputError: a file cannot be used.
     """
-    # Decoding takes long, and only what lasts equally long can be the same.
-    lengths = [(path, duration_s(path)) for path in second]
-    digest = cache(samples_digest)
+    length, digest = cache(recording_s), cache(samples_digest)
+
+    def same(one: Recording, other: Recording) -> bool:
+        # Decoding takes long, and only what lasts equally long can be the same.
+        close = abs(length(one) - length(other)) < _SAME_LENGTH_S
+        return close and digest(one) == digest(other)
+
     return [
-        (path, other)
-        for path, seconds in [(path, duration_s(path)) for path in first]
-        for other, other_seconds in lengths
-        if abs(seconds - other_seconds) < _SAME_LENGTH_S and digest(path) == digest(other)
+        (one, other)
+        for one in first
+        for other in second
+        if same(one, other) or (_overlap(one, other) and same(file_of(one), file_of(other)))
     ]
+
+
+def _overlap(one: Recording, other: Recording) -> bool:
+    """Whether one or both are parts, of which the times overlap."""
+    if not isinstance(one, Segment) and not isinstance(other, Segment):
+        return False
+    (start, end), (other_start, other_end) = _span(one), _span(other)
+    return start < other_end and other_start < end
+
+
+def _span(recording: Recording) -> tuple[float, float]:
+    if not isinstance(recording, Segment):
+        return 0.0, np.inf
+    start, length = recording.offset_s, recording.length_s
+    return start, np.inf if length is None else start + length

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _of_a_file(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"found {text!r}, accepted: no NUL, which no name of a file has")
+    return text
+
+
+#: What is or may be the path of a file, and what hubs and tables name things by.
+NameText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_of_a_file)]
+#: So many recordings.
+Count = Annotated[int, Field(gt=0, le=10_000_000)]
 
 
 class DatasetSource(BaseModel):
@@ -13,14 +25,13 @@ class DatasetSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        min_length=1,
+    name: NameText = Field(
         description="ORGANISATION/NAME on the hub, or a folder as ./FOLDER or /FOLDER",
     )
-    config: str | None = None
-    split: str = Field(min_length=1)
-    revision: str | None = Field(
-        None, min_length=1, description="the commit that pins a data set of the hub"
+    config: NameText | None = None
+    split: NameText
+    revision: NameText | None = Field(
+        None, description="the commit that pins a data set of the hub"
     )
 
     @property
@@ -47,8 +58,8 @@ class DatasetSource(BaseModel):
 class DatasetSettings(DatasetSource):
     """The first recordings of a data set."""
 
-    split: str = Field("train", min_length=1)
-    utterances: Annotated[int, Field(gt=0)] = 256
+    split: NameText = "train"
+    utterances: Count = 256
 
 
 class CalibrateSettings(BaseModel):
@@ -56,10 +67,10 @@ class CalibrateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    manifest: str | None = Field(
+    manifest: NameText | None = Field(
         None, description="JSON lines that name recordings; relative to the caller"
     )
-    folder: str | None = Field(
+    folder: NameText | None = Field(
         None, description="a folder of recordings, searched with all below it; relative likewise"
     )
     dataset: DatasetSettings | None = None

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
-from quantkit.stream.audio import read_blocks
+from quantkit.core.speech import Recording
 from quantkit.stream.chunks import Chunk, ChunkWindows
 from quantkit.stream.encoder import zeros
 from quantkit.stream.greedy import GreedyDecoder
 from quantkit.stream.mel import LogMel
+from quantkit.stream.recordings import recording_blocks
 from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.stream.transducer import Prediction, Transducer
 
@@ -32,7 +33,7 @@ class ObservedModel:
             self.sessions["predictor"], self.sessions["joint"], self.settings
         )
 
-    def listen(self, audio: Path) -> Iterator[int]:
+    def listen(self, recording: Recording) -> Iterator[int]:
         """Stream one recording through encoder and greedy decoder.
 
         Yields:
@@ -56,7 +57,7 @@ class ObservedModel:
                 decoder.extend([hypothesis], part, [part.shape[1]])
             return sum(part.shape[1] for part in encoded)
 
-        for block in read_blocks(audio, self.settings.sample_rate):
+        for block in recording_blocks(recording, self.settings.sample_rate):
             yield decode(windows.push(mel.push(block)))
         yield decode(windows.push(mel.flush()) + windows.flush())
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from quantkit.core.errors import MissingExtraError
+from quantkit.core.text import one_line
 from quantkit.terminal.console import messages
 
 
@@ -24,7 +25,8 @@ def open_artifact(name: str) -> Path:
         raise MissingExtraError("huggingface_hub", "hub") from None
     calm_bars()
     snapshot = open_snapshot(name)
-    messages().print(f"{name}: commit {snapshot.commit}", highlight=False, soft_wrap=True)
+    line = one_line(f"{name}: commit {snapshot.commit}")
+    messages().print(line, highlight=False, soft_wrap=True)
     return snapshot.directory
 
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
+from quantkit.core.text import one_line
 from quantkit.terminal.recipes import size_line
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -33,7 +34,7 @@ def bundle(
     from quantkit.bundle.layouts import bundle_artifact
 
     manifest = bundle_artifact(open_artifact(artifact), format_, out)
-    print(f"{out}: {size_line(manifest)}")
+    print(f"{one_line(str(out))}: {size_line(manifest)}")
     for layout, facts in manifest.get("layouts", {}).items():
         if (error := facts["max_relative_error"]) is not None:
-            print(f"{layout}: within {error:.1e} of the artifact's graphs")
+            print(f"{one_line(layout)}: within {error:.1e} of the artifact's graphs")

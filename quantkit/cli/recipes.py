@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import GateError
-from quantkit.terminal.console import messages, show
+from quantkit.core.text import one_line
+from quantkit.terminal.console import complain, messages, show
 from quantkit.terminal.recipes import (
     allocation_table,
     calibration_table,
@@ -57,10 +58,11 @@ def build(
             print(plan_line(row))
         return
     with located(recipe, set_):
+        _tell_left_out(loaded)
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
     if built.allocation is not None:
         show(allocation_table(built.allocation))
-    print(f"{built.artifact}: {size_line(built.manifest)}")
+    print(f"{one_line(str(built.artifact))}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
 
 
@@ -89,13 +91,14 @@ def calibrate(
 
     loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
     with located(recipe, set_):
+        _tell_left_out(loaded)
         calibrated = pipeline.calibrate_recipe(
             loaded, shelf, progress_on(messages()), hessians=hessians
         )
     if out is not None:
         pipeline.copy_statistics(calibrated, out)
     show(calibration_table(calibrated.report))
-    print(f"statistics in {out or calibrated.directory}")
+    print(f"statistics in {one_line(str(out or calibrated.directory))}")
 
 
 @app.command
@@ -129,6 +132,7 @@ def sensitivity(
         check_plot(plot)
     loaded = load_recipe(recipe, set_)
     with located(recipe, set_):
+        _tell_left_out(loaded)
         measured = pipeline.measure_recipe(loaded, pipeline.Store(store), progress_on(messages()))
     if json is not None:
         write_json(json, measured.sensitivity)
@@ -167,6 +171,14 @@ def verify(
     if json is not None:
         write_json(json, proof.parity)
     _judge(proof.parity, proof.gates)
+
+
+def _tell_left_out(recipe: Any) -> None:
+    from quantkit.pipeline import left_out
+
+    word = left_out(recipe)
+    if word:
+        complain(word)
 
 
 def _judge(parity: Any, gates: Sequence[Any]) -> None:

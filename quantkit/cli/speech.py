@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import InputError
+from quantkit.core.speech import read_texts
 from quantkit.terminal.console import Partial, complain
 
 
@@ -54,7 +55,7 @@ def transcribe(
         raise InputError(f"--streams: found {streams}, accepted: 1 or more")
     if realtime and streams > 1:
         raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
-    texts = _texts(references) if references else {}
+    texts = read_texts(references) if references else {}
     transcriber = Transcriber.load(open_artifact(artifact), threads, prepare=prepare, check=check)
     if streams == 1:
         results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
@@ -74,13 +75,6 @@ def transcribe(
             name = f"{path}: " if len(audio) > 1 else ""
             print(f"{name}{result['text']}", flush=True)
     return code
-
-
-def _texts(references: Path) -> dict[Path, str]:
-    from quantkit.core.speech import read_manifest
-
-    utterances = read_manifest(references)
-    return {one.audio.resolve(): one.text for one in utterances if one.text is not None}
 
 
 def _one_by_one(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
+from quantkit.core.text import one_line
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
 from quantkit.terminal.console import messages, show
 
@@ -52,7 +53,8 @@ def quantize(
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
-    print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
+    width = f"{report['bits_per_weight']:.2f} bits per weight"
+    print(f"{one_line(str(out))}: {size / 1e6:.1f} MB, {width}")
 
 
 @app.command

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from quantkit.compare.gates import make_gate
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import read_json
 from quantkit.recipe.document import dotted
 from quantkit.report.model import Bench, Gate, Report, Scheme
 from quantkit.suite.settings import RegressionSettings
 
 #: Below this mean divergence, in nats, there is only float rounding, other on another machine.
 KL_ROUNDING = 1e-6
+#: What limits are computed of has to stay finite.
+_MOST = 1e100
 
 
 def load_report(path: Path) -> Report:
@@ -25,23 +28,36 @@ def load_report(path: Path) -> Report:
         InputError: no such file, no JSON, or no report of this version; where, and what was found.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Report.model_validate(content, strict=True)
-    except OSError as error:
-        problem = f"{path}: cannot read the report: {error.strerror}"
-    except UnicodeDecodeError:
-        problem = f"{path}: this is not UTF-8 text"
-    except json.JSONDecodeError as error:
-        problem = f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}"
+        return Report.model_validate(_content(path), strict=True)
     except ValidationError as error:
         # A report of another version has many problems, of which the version is the cause.
         problems = error.errors(include_url=False)
         first = next((one for one in problems if one["loc"] == ("schema",)), problems[0])
         where = dotted(first["loc"]) or "the report"
         problem = f"{path}: {where}: {first['msg']}, found {first['input']!r:.80}"
+    except OSError as error:
+        problem = f"{path}: cannot read the report: {error.strerror}"
+    except InputError as error:
+        problem = str(error)
     raise InputError(
         f"{problem}; accepted: the report.json that `quantkit compare` of this version wrote"
     )
+
+
+def _content(path: Path) -> Any:
+    path.stat()
+    content = read_json(path)
+    if any(abs(number) > _MOST for number in _numbers(content)):
+        raise InputError(f"{path}: found a number beyond {_MOST:g}, which nothing measures")
+    return content
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
 
 
 def regressions(report: Report, baseline: Report, tolerances: RegressionSettings) -> list[Gate]:

@@ -19,6 +19,7 @@ from quantkit.compare.layers import layers
 from quantkit.compare.speed import Contestant, Track, measure
 from quantkit.compare.suite import describe_suite
 from quantkit.compare.worst import worst_utterances
+from quantkit.core.text import one_line, printable
 from quantkit.core.versions import library_versions
 from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.system import NemoSystem, System
@@ -118,7 +119,7 @@ def _refuse_calibrated(
     store: Store,
     progress: StageProgress,
 ) -> None:
-    judged = [one.audio for one in _utterances(gathered)]
+    judged = [source for one in _utterances(gathered) for source in one.sources]
     heard = {
         entry.recipe.calibrate: entry
         for entry in reversed(entries)
@@ -163,8 +164,8 @@ def _evaluated(
     checkpoint = lanes[0].floats.checkpoint
     return Report(
         versions=versions,
-        command=request.command,
-        checkpoint=f"{checkpoint.name}, sha256 {checkpoint.sha256}",
+        command=printable(request.command),
+        checkpoint=one_line(f"{checkpoint.name}, sha256 {checkpoint.sha256}"),
         suite=facts.model_copy(update={"problems": [*facts.problems, *verdict.problems]}),
         statistics=statistics,
         reference=lanes[0].pytorch.name,

@@ -32,17 +32,22 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     return parse_json(raw, str(path))
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text, which `where` names in messages; a byte order mark is skipped.
+def parse_json(text: str | bytes, file: str, line: int | None = None) -> Any:
+    """The value of a JSON text; a byte order mark is skipped.
+
+    Messages begin with the name of the file and, where the text is only one line of it, with that
+    line's number. Such a line may hold control characters as they are.
 
     Raises:
         InputError: it is not UTF-8 or not JSON, says NaN or Infinity, nests more than 64 levels
             deep, or holds a number of more than 400 digits or beyond double precision.
     """
+    where = file if line is None else f"{file}:{line}"
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(
             decoded.removeprefix("\ufeff"),
+            strict=line is None,
             parse_constant=_refuse_constant,
             parse_int=_integer,
             parse_float=_number,
@@ -50,9 +55,8 @@ def parse_json(text: str | bytes, where: str) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: is not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{where}:{error.lineno}:{error.colno}: is not JSON ({error.msg})"
-        ) from error
+        number = error.lineno if line is None else line
+        raise InputError(f"{file}:{number}:{error.colno}: is not JSON ({error.msg})") from error
     except RecursionError as error:
         raise InputError(f"{where}: nests deeper than {MOST_LEVELS} levels") from error
     except ValueError as error:

@@ -6,6 +6,7 @@ from quantkit.pipeline.engine import Row
 from quantkit.pipeline.gates import GateResult
 from quantkit.pipeline.proof import Proof, verify_artifact
 from quantkit.pipeline.sensitivity import Measured, measure_recipe
+from quantkit.pipeline.speech import left_out
 from quantkit.pipeline.store import Store
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "build",
     "calibrate_recipe",
     "copy_statistics",
+    "left_out",
     "measure_recipe",
     "plan_build",
     "verify_artifact",

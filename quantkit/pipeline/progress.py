@@ -17,8 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from quantkit.core.progress import Progress
+from quantkit.core.text import one_line
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ class LineProgress:
                 self.say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class TerminalProgress:
@@ -126,7 +128,8 @@ class TerminalProgress:
         bars.remove_task(task)
 
     def _line(self, name: str, words: str) -> None:
-        self._console.print(f"[green]✓[/] {name:<10} [dim]{words}[/]", highlight=False)
+        done = Text.assemble(("✓", "green"), f" {one_line(name):<10} ", (words, "dim"))
+        self._console.print(done)
 
 
 def _duration(seconds: float) -> str:

@@ -14,8 +14,10 @@ from quantkit.calibrate import (
     recordings_digest,
     shared_recordings,
 )
-from quantkit.core.errors import SettingError
-from quantkit.core.speech import read_manifest
+from quantkit.calibrate.recordings import recordings_below, told
+from quantkit.core.errors import InputError, SettingError
+from quantkit.core.speech import Recording, read_manifest
+from quantkit.core.text import one_line
 from quantkit.core.versions import code_digest, library_versions
 from quantkit.pipeline.engine import Stage, Workspace, run
 from quantkit.pipeline.progress import StageProgress
@@ -54,7 +56,7 @@ def dataset_stage(settings: DatasetSettings, evaluation: Path) -> Stage:
 
     def accept(fetched: Path) -> None:
         source = CalibrateSettings(dataset=settings)
-        judged = [utterance.audio for utterance in read_manifest(evaluation)]
+        judged = [utterance.recording for utterance in read_manifest(evaluation)]
         what = f"verify.manifest {evaluation}"
         refuse_shared(source, find_recordings(source, fetched), judged, what)
 
@@ -80,7 +82,7 @@ def speech_inputs(settings: CalibrateSettings) -> tuple[tuple[str, ...], dict[st
     return (), {"speech": recordings_digest(find_recordings(settings))}
 
 
-def heard(settings: CalibrateSettings, upstream: Mapping[str, Path]) -> list[Path]:
+def heard(settings: CalibrateSettings, upstream: Mapping[str, Path]) -> list[Recording]:
     """The calibration recordings, for a stage with `speech_inputs`."""
     return find_recordings(settings, upstream.get(_STAGE))
 
@@ -95,7 +97,7 @@ def check_speech(recipe: Recipe) -> None:
     """
     if recipe.calibrate is not None and recipe.calibrate.dataset is None:
         evaluation = Path(recipe.verify.manifest)
-        judged = [utterance.audio for utterance in read_manifest(evaluation)]
+        judged = [utterance.recording for utterance in read_manifest(evaluation)]
         refuse_shared(
             recipe.calibrate,
             find_recordings(recipe.calibrate),
@@ -104,8 +106,27 @@ def check_speech(recipe: Recipe) -> None:
         )
 
 
+def left_out(recipe: Recipe) -> str | None:
+    """A word about what looks like speech in the recipe's folder and is not calibrated on.
+
+    Raises:
+        SettingError: the folder is missing or has no recording.
+    """
+    if recipe.calibrate is None or recipe.calibrate.folder is None:
+        return None
+    folder = Path(recipe.calibrate.folder)
+    try:
+        found = recordings_below(folder)
+    except InputError as error:
+        raise SettingError(recipe.calibrate.key, str(error)) from error
+    if not found.left_out:
+        return None
+    count, words = len(found.recordings), told(found.left_out, folder)
+    return f"{recipe.calibrate.key}: {count} recordings in {one_line(str(folder))}{words}"
+
+
 def check_judged(
-    recipe: Recipe, judged: Sequence[Path], what: str, store: Store, progress: StageProgress
+    recipe: Recipe, judged: Sequence[Recording], what: str, store: Store, progress: StageProgress
 ) -> None:
     """Refuse to judge a recipe's artifact on its calibration speech; `what` names the speech.
 
@@ -120,7 +141,10 @@ def check_judged(
 
 
 def refuse_shared(
-    settings: CalibrateSettings, recordings: Sequence[Path], judged: Sequence[Path], what: str
+    settings: CalibrateSettings,
+    recordings: Sequence[Recording],
+    judged: Sequence[Recording],
+    what: str,
 ) -> None:
     """Compare by decoded samples, so that a copy in another lossless format is found too.
 

@@ -107,8 +107,8 @@ class BudgetWidths(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: Literal["budget"] = "budget"
-    bits_per_weight: float | None = Field(None, gt=0, description="8 x bytes / parameters")
-    megabytes: float | None = Field(None, gt=0, description="10^6 bytes")
+    bits_per_weight: float | None = Field(None, gt=0, le=64, description="8 x bytes / parameters")
+    megabytes: float | None = Field(None, gt=0, le=1e6, description="10^6 bytes")
     choices: tuple[Width, ...] = CHOICES
 
     @model_validator(mode="after")

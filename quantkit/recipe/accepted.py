@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantkit.recipe.document import KeyPath
+from quantkit.recipe.yaml import KeyPath
 
 Schema = Mapping[str, Any]
 
@@ -23,14 +23,18 @@ def schema_at(root: Schema, data: Any, path: KeyPath) -> Schema:
 
     Empty where the schema knows nothing about the path.
     """
-    node = _resolve(root, root, data)
-    for part in path:
-        if isinstance(part, int):
-            node, data = node.get("items", {}), _child(data, part)
-        else:
-            node, data = _value_of(node, part), _child(data, part)
-        node = _resolve(root, node, data)
-    return node
+    node, value = _walk(root, data, path)
+    return _resolve(root, node, value)
+
+
+def tag_at(root: Schema, data: Any, path: KeyPath) -> str | None:
+    """What tells the member of a tagged union at `path`; None where there is no such union."""
+    node, value = _walk(root, data, path)
+    union = _resolve(root, node, value, choose=False)
+    if "discriminator" not in union:
+        return None
+    tag = _child(value, union["discriminator"]["propertyName"])
+    return tag if isinstance(tag, str) else None
 
 
 def keys_of(schema: Schema) -> list[str]:
@@ -52,20 +56,30 @@ def words(schema: Schema) -> str:
     if schema.get("type") == "object" or "properties" in schema:
         return f"a mapping with the keys {', '.join(keys_of(schema))}"
     noun = _NOUNS.get(schema.get("type", ""), "")
-    limits = [
-        f"{name} {schema[key]}"
-        for key, name in (
-            ("minimum", "at least"),
-            ("exclusiveMinimum", "above"),
-            ("maximum", "at most"),
-            ("exclusiveMaximum", "below"),
-            ("multipleOf", "a multiple of"),
-            ("pattern", "matching"),
-        )
-        if key in schema
-    ]
     told = f" ({schema['description']})" if noun and "description" in schema else ""
-    return ", ".join([noun, *limits]) + told if noun else ""
+    return ", ".join([noun, *_limits(schema)]) + told if noun else ""
+
+
+def _limits(schema: Schema) -> list[str]:
+    told = {
+        "minimum": "at least {}",
+        "exclusiveMinimum": "above {}",
+        "maximum": "at most {}",
+        "exclusiveMaximum": "below {}",
+        "multipleOf": "a multiple of {}",
+        "pattern": "matching {}",
+    }
+    return [words.format(schema[key]) for key, words in told.items() if key in schema]
+
+
+def _walk(root: Schema, data: Any, path: KeyPath) -> tuple[Schema, Any]:
+    """The schema as it is written, and the value, at `path`."""
+    node = root
+    for part in path:
+        holder = _resolve(root, node, data)
+        node = holder.get("items", {}) if isinstance(part, int) else _value_of(holder, part)
+        data = _child(data, part)
+    return node, data
 
 
 def _value_of(schema: Schema, key: str) -> Schema:
@@ -76,7 +90,7 @@ def _value_of(schema: Schema, key: str) -> Schema:
     return value
 
 
-def _resolve(root: Schema, node: Schema, data: Any) -> Schema:
+def _resolve(root: Schema, node: Schema, data: Any, *, choose: bool = True) -> Schema:
     """Follow references, drop the null of optional values, choose the member of a tagged union."""
     while True:
         if "$ref" in node:
@@ -84,7 +98,7 @@ def _resolve(root: Schema, node: Schema, data: Any) -> Schema:
             node = {**root["$defs"][name], **{k: v for k, v in node.items() if k != "$ref"}}
         elif "anyOf" in node:
             node = _without_null(node)
-        elif "discriminator" in node:
+        elif "discriminator" in node and choose:
             tag = _child(data, node["discriminator"]["propertyName"])
             member = node["discriminator"]["mapping"].get(tag) if isinstance(tag, str) else None
             if member is None:

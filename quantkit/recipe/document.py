@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
-
 from quantkit.core.errors import InputError
+from quantkit.core.text import brief, one_line
+from quantkit.recipe.yaml import MOST_CHARACTERS, MOST_LEVELS, KeyPath, parse_yaml
 
-#: The way to a value: keys of mappings and indices of lists.
-KeyPath = tuple[str | int, ...]
+#: Overrides of one document, and characters of one that a message shows.
+_MOST_OVERRIDES = 100
+_SHOWN = 300
+#: No character of UTF-8 takes more bytes.
+_MOST_BYTES = 4 * MOST_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,35 @@ class Document:
         return f"{self.name}:1:1"
 
 
-def read_document(path: Path, overrides: Iterable[str] = (), what: str = "the recipe") -> Document:
+def read_document(path: Path, overrides: Sequence[str] = (), what: str = "the recipe") -> Document:
     """Read a YAML mapping and apply `KEY=VALUE` overrides to it.
 
     Keys of overrides are dotted, list items are numbers (`quantize.rules.0.bits=8`), values are
     YAML, and `null` removes a key.
 
     Raises:
-        InputError: no such file, not YAML, not a mapping, or an override that leads nowhere.
+        InputError: no such file, not YAML, not a mapping, too large, or an override that leads
+            nowhere.
     """
+    name = one_line(str(path))
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"{path}: cannot read {what}: {reason}") from error
-    data = _parse(text, str(path), "safe")
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1).decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{name}: cannot read {what}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: cannot read {what}: it is not UTF-8 text") from error
+    data, places = parse_yaml(text, name)
     if not isinstance(data, dict):
-        raise InputError(f"{path}:1:1: found {describe(data)}, accepted: a mapping of keys")
-    places = dict(_places(_parse(text, str(path), "rt"), str(path)))
+        raise InputError(f"{name}:1:1: found {describe(data)}, accepted: a mapping of keys")
+    if len(overrides) > _MOST_OVERRIDES or sum(map(len, overrides)) > MOST_CHARACTERS:
+        raise InputError(
+            f"--set: found {len(overrides)} of {sum(map(len, overrides))} characters, accepted: at "
+            f"most {_MOST_OVERRIDES} of {MOST_CHARACTERS}"
+        )
     for override in overrides:
-        _apply(data, places, override)
-    return Document(str(path), data, places, what)
+        _apply(data, places, override, what)
+    return Document(name, data, places, what)
 
 
 def describe(value: Any) -> str:
@@ -83,50 +91,48 @@ def undotted(key: str) -> KeyPath:
     return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
-def _parse(text: str, name: str, kind: str) -> Any:
-    try:
-        return YAML(typ=kind, pure=True).load(StringIO(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise InputError(f"{where}: not valid YAML: {error.problem or error.context}") from error
-
-
-def _places(node: Any, name: str, path: KeyPath = ()) -> Iterable[tuple[KeyPath, str]]:
-    if not isinstance(node, (CommentedMap, CommentedSeq)):
-        return
-    items = node.items() if isinstance(node, CommentedMap) else enumerate(node)
-    for key, value in items:
-        # A key that was merged in (`<<: *anchor`) stands elsewhere: the mapping's place is told.
-        if key in (node.lc.data or {}):
-            line, column = node.lc.data[key][:2]
-            yield (*path, key), f"{name}:{line + 1}:{column + 1}"
-        yield from _places(value, name, (*path, key))
-
-
-def _apply(data: dict[str, Any], places: dict[KeyPath, str], override: str) -> None:
+def _apply(data: dict[str, Any], places: dict[KeyPath, str], override: str, what: str) -> None:
     key, equals, text = override.partition("=")
-    origin = f"--set {override}"
+    origin = f"--set {one_line(brief(override, _SHOWN))}"
     if not equals or not key:
         raise InputError(f"{origin}: accepted: KEY=VALUE, for example model.chunk_ms=160")
-    value = _parse(text, origin, "safe")
-    path: KeyPath = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+    value, _ = parse_yaml(text, origin)
+    words = key.split(".")
+    if len(words) > MOST_LEVELS:
+        raise InputError(f"{origin}: found a key of {len(words)} levels, accepted: {MOST_LEVELS}")
     node: Any = data
-    for depth, part in enumerate(path):
-        here = dotted(path[:depth]) or "the recipe"
-        if isinstance(node, list):
-            if not isinstance(part, int) or part >= len(node):
-                raise InputError(f"{origin}: {here} is a list of {len(node)} items, not {part!r}")
-        elif not isinstance(node, dict):
-            raise InputError(f"{origin}: {here} is {describe(node)}, which has no key {part!r}")
-        if depth < len(path) - 1:
-            if isinstance(node, dict) and node.get(str(part)) is None:
-                node[str(part)] = {}
-            node = node[part]
-    if value is None:
-        node.pop(path[-1], None) if isinstance(node, dict) else node.pop(path[-1])
-    else:
-        node[path[-1]] = value
-    places[path] = origin
-    for below in [known for known in places if known[: len(path)] == path and known != path]:
+    path: KeyPath = ()
+    for number, word in enumerate(words, start=1):
+        step = _step(node, word, f"{origin}: {dotted(path) or what}")
+        path = (*path, step)
+        if number < len(words):
+            if isinstance(node, dict) and node.get(word) is None:
+                node[word] = {}
+                places[path] = origin
+            node = node[step]
+        elif value is not None:
+            node[step] = value
+        elif isinstance(node, list):
+            node.pop(int(step))
+        else:
+            node.pop(word, None)
+    for below in [known for known in places if known[: len(path)] == path]:
         del places[below]
+    places[path] = origin
+
+
+def _step(node: Any, word: str, where: str) -> str | int:
+    """A word of an override's key as what leads on from a node: a key, or the number of an item.
+
+    Raises:
+        InputError: nothing does; `where` begins the message.
+    """
+    if isinstance(node, dict):
+        return word
+    if not isinstance(node, list):
+        raise InputError(f"{where} is {describe(node)}, which has no key {word!r}")
+    # A number with more digits than the length of the list is too large in any case.
+    number = int(word) if word.isdecimal() and len(word) <= len(str(len(node))) else len(node)
+    if number >= len(node):
+        raise InputError(f"{where} is a list of {len(node)} items, not {word!r}")
+    return number

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,21 +15,18 @@ from pydantic_core import ErrorDetails
 
 from quantkit.core.errors import InputError, SettingError
 from quantkit.quantize.mixed import MixedSettings
-from quantkit.recipe.accepted import keys_of, schema_at, words
-from quantkit.recipe.document import (
-    Document,
-    KeyPath,
-    describe,
-    dotted,
-    read_document,
-    undotted,
-)
+from quantkit.recipe.accepted import keys_of, schema_at, tag_at, words
+from quantkit.recipe.document import Document, describe, dotted, read_document, undotted
 from quantkit.recipe.model import Recipe
+from quantkit.recipe.yaml import KeyPath
 
 T = TypeVar("T")
 
+#: Problems that a message lists; the others are counted.
+_LISTED = 20
 
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe, after applying `KEY=VALUE` overrides.
 
     Raises:
@@ -41,7 +39,7 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 @contextmanager
-def located(path: Path, overrides: Iterable[str] = ()) -> Iterator[None]:
+def located(path: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
     """Give the errors of later stages about a recipe's values their place in its file.
 
     Raises:
@@ -72,7 +70,7 @@ def validated(adapter: TypeAdapter[T], document: Document) -> T:
     except ValidationError as error:
         schema = adapter.json_schema(by_alias=True)
         problems = error.errors(include_url=False)
-        _fail(_line(document, schema, problem) for problem in problems)
+        _fail((_line(document, schema, problem) for problem in problems), len(problems))
         raise
 
 
@@ -82,17 +80,22 @@ def refuse(document: Document, problems: Iterable[tuple[KeyPath, str]]) -> None:
     Raises:
         InputError: one line for each problem, if there is one.
     """
-    _fail(f"{document.place(at)}: {dotted(at)}: {what}" for at, what in problems)
+    found = list(problems)
+    lines = (f"{document.place(at)}: {dotted(at)}: {what}" for at, what in found)
+    _fail(lines, len(found))
 
 
-def _fail(problems: Iterable[str]) -> None:
-    lines = list(dict.fromkeys(problems))
+def _fail(problems: Iterable[str], count: int) -> None:
+    """Raise an error of `count` problems, if there are any; of many only the first are told."""
+    lines = list(dict.fromkeys(islice(problems, _LISTED)))
+    if count > _LISTED:
+        lines.append(f"and {count - _LISTED} more problems")
     if lines:
         raise InputError("\n".join(lines))
 
 
 def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) -> str:
-    path, value = _locate(document.data, problem)
+    path, value = _locate(document.data, schema, problem)
     where = f"{document.place(path)}: {dotted(path) or document.what}"
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -102,6 +105,9 @@ def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) 
         return f"{where}: unknown key; accepted: {', '.join(keys)}.{hint}"
     if kind in {"value_error", "assertion_error"}:
         return f"{where}: {problem['ctx']['error']}"
+    if kind in {"too_long", "string_too_long"}:
+        limit = problem["ctx"]["max_length"]
+        return f"{where}: found a length of {len(value)}, accepted: at most {limit}"
     if kind == "union_tag_invalid":
         union = schema_at(schema, document.data, path[:-1])
         accepted = words({"enum": list(union["discriminator"]["mapping"])})
@@ -112,21 +118,35 @@ def _line(document: Document, schema: Mapping[str, Any], problem: ErrorDetails) 
     return f"{where}: found {describe(value)}, accepted: {accepted}"
 
 
-def _locate(data: Any, problem: ErrorDetails) -> tuple[KeyPath, Any]:
+def _locate(root: Any, schema: Mapping[str, Any], problem: ErrorDetails) -> tuple[KeyPath, Any]:
     """The key path of a problem and the value there, without the tags of unions in between."""
-    path: list[str | int] = []
-    for depth, part in enumerate(problem["loc"], start=1):
-        if part in (range(len(data)) if isinstance(data, list) else _keys(data)):
-            data = data[part]
-        elif problem["type"] == "missing" and depth == len(problem["loc"]):
-            data = None
-        else:
-            continue
-        path.append(part)
+    rest = list(problem["loc"])
+    missing = problem["type"] == "missing"
+    path: KeyPath = ()
+    data, tagged = root, False
+    while rest:
+        part = rest.pop(0)
+        # Once a union, and not where the problem is ours and its key happens to be named like it.
+        if (
+            not tagged
+            and part == tag_at(schema, root, path)
+            and _leads(data, rest, missing=missing)
+        ):
+            tagged = True
+        elif _leads(data, [part, *rest], missing=missing):
+            path, tagged = (*path, part), False
+            data = data.get(part) if isinstance(data, dict) else data[int(part)]
     if problem["type"] == "union_tag_invalid":
         tag = problem["ctx"]["discriminator"].strip("'")
         return (*path, tag), data[tag]
-    return tuple(path), data
+    return path, data
+
+
+def _leads(data: Any, parts: Sequence[str | int], *, missing: bool) -> bool:
+    """Whether a way ends at a value or goes on from it, if only to what is missing."""
+    if not parts or (missing and len(parts) == 1 and isinstance(data, dict)):
+        return True
+    return parts[0] in (range(len(data)) if isinstance(data, list) else _keys(data))
 
 
 def _keys(data: Any) -> Iterable[Any]:

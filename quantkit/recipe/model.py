@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from quantkit.calibrate.settings import CalibrateSettings
+from quantkit.calibrate.settings import CalibrateSettings, Count, NameText
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
@@ -15,16 +15,24 @@ from quantkit.recipe.source import parse_source
 class Strict(BaseModel):
     """Unknown keys and converted types are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
+
+
+#: Milliseconds of audio that a model takes at once.
+ChunkMs = Annotated[int, Field(gt=0, le=60_000, multiple_of=10)]
+#: What artifacts, suites and their sets are called; files are named so.
+NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
 
 
 class ModelSettings(Strict):
     """Which checkpoint, at which latency."""
 
-    source: str = Field(
+    source: NameText = Field(
         description="'demo', a .nemo file, or hf://ORGANISATION/NAME@REVISION", examples=["demo"]
     )
-    chunk_ms: Annotated[int, Field(gt=0, multiple_of=10)] = Field(
+    chunk_ms: ChunkMs = Field(
         560, description="milliseconds of audio per step; one that the checkpoint was trained with"
     )
 
@@ -38,8 +46,8 @@ class ModelSettings(Strict):
 class SensitivitySettings(Strict):
     """How the damage of each tensor is measured; the speech is that of `calibrate`."""
 
-    utterances: int | None = Field(
-        None, gt=0, description="how many, spread evenly over the speech; absent: all"
+    utterances: Count | None = Field(
+        None, description="how many, spread evenly over the speech; absent: all"
     )
 
 
@@ -53,7 +61,10 @@ class Gates(Strict):
         None, ge=0, lt=1, description="largest share of token errors against the reference"
     )
     kl_mean: float | None = Field(
-        None, ge=0, description="largest mean divergence of the joint's distributions, nats"
+        None,
+        ge=0,
+        le=1000,
+        description="largest mean divergence of the joint's distributions, nats",
     )
     wer_difference: float | None = Field(
         None, ge=0, lt=1, description="largest rise of the word error rate, absolute"
@@ -63,7 +74,7 @@ class Gates(Strict):
 class VerifySettings(Strict):
     """How the artifact is proven."""
 
-    manifest: str = Field(description="JSON lines with audio and text; relative to the caller")
+    manifest: NameText = Field(description="JSON lines with audio and text; relative to the caller")
     gates: Gates
 
 
@@ -71,7 +82,7 @@ class Recipe(Strict):
     """What to build: a checkpoint, how to make it small, and what proves it."""
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="names the artifact")
+    name: str = Field(pattern=NAME, description="names the artifact")
     model: ModelSettings
     calibrate: CalibrateSettings | None = None
     quantize: QuantizeSettings | None = Field(None, description="absent: fp32")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCEPTED = "'demo', the path of a .nemo file, or hf://ORGANISATION/NAME@REVISION"
-_HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+# Each part may become a folder's name.
+_PART = r"(?!\.\.?(?:[/@]|$))[\w.-]+"
+_HUB = re.compile(rf"hf://(?P<repo>{_PART}/{_PART})(@(?P<revision>{_PART}(/{_PART})*))?", re.ASCII)
 
 
 @dataclass(frozen=True)

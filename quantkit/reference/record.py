@@ -14,7 +14,7 @@ from quantkit.core.speech import read_manifest
 from quantkit.export.architecture import check_streamable, geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.reference.streaming import NemoStreamer, ReferenceUtterance
-from quantkit.stream.audio import read_audio
+from quantkit.stream.recordings import read_recording
 
 
 def record_reference(
@@ -38,7 +38,7 @@ def record_reference(
     rows = []
     work = progress.track(enumerate(utterances), len(utterances), "reference")
     for index, utterance in work:
-        found = streamer.run(read_audio(utterance.audio, rate))
+        found = streamer.run(read_recording(utterance.recording, rate))
         np.savez(out / f"{index:05}.npz", **arrays(streamer, found))
         rows.append(
             {

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from quantkit.core.text import printable
 from quantkit.report import alignment, rates, sentences, tables
 from quantkit.report.audio import data_uri
 from quantkit.report.format import describe_gate
@@ -28,6 +29,7 @@ def render_html(report: Report, audio: Mapping[str, Path]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -44,6 +46,11 @@ def render_html(report: Report, audio: Mapping[str, Path]) -> str:
         excluded=[(name, one) for name, part in report.suite.sets.items() for one in part.excluded],
         listed=LISTED,
     )
+
+
+def _shown(value: object) -> object:
+    """What the page shows of a value: texts printable, drawings as they are."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _markup(plot: Plot) -> Markup | None:

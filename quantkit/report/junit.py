@@ -7,6 +7,7 @@ import re
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
+from quantkit.core.text import printable
 from quantkit.report.format import describe_gate
 from quantkit.report.model import Report
 from quantkit.report.sentences import reasons
@@ -49,4 +50,4 @@ def _speech(report: Report) -> TestSuite:
 
 
 def _clean(text: str) -> str:
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return printable(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from quantkit.core.markdown import code, escape, fenced
 from quantkit.report import rates, sentences, tables
 from quantkit.report.format import counted
 from quantkit.report.model import Report
@@ -49,12 +48,6 @@ def _sections(report: Report) -> list[tuple[str, str]]:
         ("Speed", _folded("Beside the fp32 graphs", _table(tables.speed(report)))),
         ("How this was computed", _method(report)),
     ]
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, also in a cell of a table."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]|~#>])", r"\\\1", line)
 
 
 def _verdict(report: Report) -> str:
@@ -104,7 +97,7 @@ def _method(report: Report) -> str:
         "Statistics, smallest detectable differences, versions",
         _list([*lines, f"Versions: {sentences.versions(report)}"]),
         _table(rates.detectable(report)),
-        f"```sh\n{report.command}\n```",
+        fenced(report.command, "sh"),
     )
 
 
@@ -113,7 +106,8 @@ def _table(table: Table) -> str:
         return table.absent
     heads = [escape(_head(column)) for column in table.columns]
     lines = [heads, [_rule(column) for column in table.columns]]
-    lines += [[escape(cell) for cell in row] for row in table.rows]
+    shown = [code if column.code else escape for column in table.columns]
+    lines += [[show(cell) for show, cell in zip(shown, row, strict=True)] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

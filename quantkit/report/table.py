@@ -13,11 +13,13 @@ class Column:
         title: what the column holds, with its unit.
         group: stands above neighbouring columns that share it.
         text: holds words, not numbers, and is aligned like them.
+        code: holds digests, which Markdown makes no links of.
     """
 
     title: str
     group: str = ""
     text: bool = False
+    code: bool = False
 
 
 @dataclass(frozen=True)

@@ -196,12 +196,12 @@ def speech(report: Report) -> Table:
     columns = [
         Column("set", text=True),
         Column("source", text=True),
-        Column("revision", text=True),
+        Column("revision", text=True, code=True),
         Column("utterances"),
         Column("words"),
         Column("minutes"),
         Column("excluded"),
-        Column("digest", text=True),
+        Column("digest", text=True, code=True),
     ]
     rows = [
         [

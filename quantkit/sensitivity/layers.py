@@ -14,6 +14,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from quantkit.core.errors import InputError
 from quantkit.core.names import kind_and_layer
 from quantkit.core.progress import Progress
+from quantkit.core.speech import Recording
 from quantkit.graph.constants import read_constant, replace_constant
 from quantkit.graph.files import load_model
 from quantkit.quantize.stored import StoredTensor, stored_tensors
@@ -41,7 +42,7 @@ class _Layer:
 
 
 def layer_divergence(
-    model: Path, quantized: Path, recordings: Sequence[Path], progress: Progress
+    model: Path, quantized: Path, recordings: Sequence[Recording], progress: Progress
 ) -> list[tuple[str, float]]:
     """How far each layer alone, as a scheme stores it, moves the float32 model's decisions.
 

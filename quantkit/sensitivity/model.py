@@ -15,6 +15,7 @@ import onnx_ir as ir
 from quantkit.core.files import sha256_json, write_json
 from quantkit.core.integrity import read_kept, write_kept
 from quantkit.core.progress import Progress, Silent
+from quantkit.core.speech import Recording
 from quantkit.graph.files import load_model
 from quantkit.quantize.matrices import find_matrices
 from quantkit.quantize.measured import (
@@ -39,7 +40,7 @@ AT_A_TIME = 2
 def measure_sensitivity(
     model: Path,
     calibration: Path | None,
-    recordings: Sequence[Path],
+    recordings: Sequence[Recording],
     settings: SchemeSettings,
     widths: Sequence[Width],
     out: Path,

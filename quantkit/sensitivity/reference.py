@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
-from quantkit.stream.audio import read_audio
+from quantkit.core.speech import Recording
 from quantkit.stream.chunks import Chunk
+from quantkit.stream.recordings import read_recording
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
 
@@ -47,7 +48,7 @@ def spread(items: Sequence[T], count: int | None) -> list[T]:
     return [items[index * total // count] for index in range(count)]
 
 
-def hear(model: Path, recordings: Sequence[Path], progress: Progress) -> list[Heard]:
+def hear(model: Path, recordings: Sequence[Recording], progress: Progress) -> list[Heard]:
     """Stream recordings through the float32 graphs of a model directory.
 
     Raises:
@@ -55,8 +56,8 @@ def hear(model: Path, recordings: Sequence[Path], progress: Progress) -> list[He
     """
     transcriber = Transcriber.load(model, threads=1)
     return [
-        _hear(transcriber, audio)
-        for audio in progress.track(recordings, len(recordings), "float32")
+        _hear(transcriber, recording)
+        for recording in progress.track(recordings, len(recordings), "float32")
     ]
 
 
@@ -69,8 +70,8 @@ def facts(heard: Sequence[Heard]) -> dict[str, Any]:
     }
 
 
-def _hear(transcriber: Transcriber, audio: Path) -> Heard:
-    samples = read_audio(audio, transcriber.settings.sample_rate)
+def _hear(transcriber: Transcriber, recording: Recording) -> Heard:
+    samples = read_recording(recording, transcriber.settings.sample_rate)
     found = candidate.run(transcriber, samples)
     encoded = np.concatenate(found.chunks)
     tokens, frames = [token.id for token in found.tokens], [token.frame for token in found.tokens]

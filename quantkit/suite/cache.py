@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_bytes
-from quantkit.stream.audio import read_blocks
+from quantkit.core.speech import Recording, file_of
+from quantkit.core.text import one_line, printable
+from quantkit.stream.recordings import recording_blocks
 from quantkit.suite.journal import Journal
 
 _UNUSABLE = shapes.record({"pin": shapes.text, "reason": shapes.text})
@@ -74,15 +76,17 @@ class SpeechCache:
         audio = self._audio(pin)
         return Speech(audio, entry["samples"], entry["duration_s"]) if audio.is_file() else None
 
-    def decode(self, pin: str, recording: Path) -> Speech | Unusable:
-        """Keep an audio file of any format, or why it cannot be used; found, it is not read."""
+    def decode(self, pin: str, recording: Recording) -> Speech | Unusable:
+        """Keep what is heard of a recording, or why it cannot be used; found, it is not read."""
         found = self.find(pin)
         if found is not None:
             return found
         try:
-            return self.keep(pin, read_blocks(recording, self.sample_rate))
+            return self.keep(pin, recording_blocks(recording, self.sample_rate))
         except InputError as error:
-            return self.refuse(pin, str(error).removeprefix(f"{recording}: "))
+            # Messages have their names made printable.
+            name = printable(str(file_of(recording)))
+            return self.refuse(pin, one_line(str(error).removeprefix(f"{name}: ")))
 
     def decode_content(self, pin: str, content: bytes) -> Speech | Unusable:
         """The same with the content of an audio file."""

@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from quantkit.calibrate.audio_rows import AudioRows, audio_bytes, fetch_errors, open_rows
+from quantkit.calibrate.audio_rows import AudioRows, fetch_errors, open_rows
 from quantkit.calibrate.dataset import folder_digest
 from quantkit.core import shapes
 from quantkit.core.errors import InputError, MissingExtraError, SettingError
 from quantkit.core.files import sha256_json
+from quantkit.core.text import brief, one_line
 from quantkit.suite.cache import Speech, SpeechCache, Unusable
 from quantkit.suite.digests import FileDigests
 from quantkit.suite.journal import Journal
@@ -23,6 +24,7 @@ from quantkit.suite.source import Row, Source
 #: What data sets call their column of language codes.
 _LANGUAGE_COLUMNS = ("language", "lang", "locale", "lang_id", "language_code", "lang_code")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAME_BYTES = 200
 #: The last entry of a listing that has all rows.
 _END = {"end": True}
 _ROW = shapes.record(
@@ -103,27 +105,27 @@ class _Split:
     def _row(
         self, rows: AudioRows, values: Mapping[str, Any], language: str | None, number: int
     ) -> Row:
-        text = values[self._settings.text]
+        text = values.get(self._settings.text)
         if not isinstance(text, str | None):
             raise SettingError(
                 "dataset.text",
-                f"column {self._settings.text!r} of {self._settings.name} holds {text!r} in row "
-                f"{number}, accepted: texts",
+                f"column {self._settings.text!r} of {self._settings.name} holds {text!r:.80} in "
+                f"row {number}, accepted: texts",
             )
-        name = values[self._settings.id] if self._settings.id else None
-        speech = self._speech(values[rows.audio], number)
-        code = None if language is None else _code(rows, language, values[language])
-        return Row(str(number if name is None else name), text, code, speech)
+        name = values.get(self._settings.id) if self._settings.id else None
+        speech = self._speech(rows, values.get(rows.audio), number)
+        code = None if language is None else _code(rows, language, values.get(language))
+        return Row(_shown(number if name is None else name), text, code, speech)
 
-    def _speech(self, audio: Mapping[str, Any] | None, number: int) -> Speech | Unusable:
+    def _speech(self, rows: AudioRows, audio: Any, number: int) -> Speech | Unusable:
         pin = self._pin(number)
         found = self._cache.find(pin)
         if found is not None:
             return found
-        if audio is None or audio["bytes"] is audio["path"] is None:
-            return self._cache.refuse(pin, "it has no recording")
         try:
-            content = audio_bytes(audio)
+            content = rows.content(audio)
+        except InputError as error:
+            return self._cache.refuse(pin, one_line(str(error)))
         except FileNotFoundError:
             return self._cache.refuse(pin, "the recording is missing")
         except fetch_errors() as error:
@@ -158,10 +160,15 @@ def _code(rows: AudioRows, column: str, value: Any) -> str | None:
     from datasets import ClassLabel
 
     kind = (rows.table.features or {}).get(column)
-    if isinstance(kind, ClassLabel) and value is not None:
+    if isinstance(kind, ClassLabel) and isinstance(value, int) and value < len(kind.names):
         # Splits without labels have -1.
-        return str(kind.names[value]) if value >= 0 else None
-    return None if value is None else str(value)
+        return _shown(kind.names[value]) if value >= 0 else None
+    return None if value is None else _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """What a data set of strangers names something by, fit to be printed."""
+    return one_line(brief(str(value), _NAME_BYTES))
 
 
 def _folder_digest(settings: DatasetSettings, digests: FileDigests) -> str:
@@ -181,19 +188,20 @@ def _commit(name: str, revision: str) -> str:
         raise MissingExtraError("huggingface_hub", "eval") from None
     try:
         commit = HfApi().dataset_info(name, revision=revision).sha
-    except fetch_errors() as error:
+    # What a hub answers may be anything.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise SettingError(
             "dataset.revision",
-            f"the hub does not tell the commit of {revision!r} of {name} "
-            f"({' '.join(str(error).split())}). Given the commit itself, it is not asked, and "
-            "speech that is kept from an earlier run needs no network",
+            f"the hub does not tell the commit of {revision!r} of {name} ({reason}). Given the "
+            "commit itself, it is not asked, and speech that is kept from an earlier run needs no "
+            "network",
         ) from error
-    if commit is None:
-        raise SettingError("dataset.revision", f"the hub has no commit for {revision!r} of {name}")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise SettingError(
             "dataset.revision",
-            f"the hub says {commit!r:.80} is the commit of {name}, which is none",
+            f"the hub tells {commit!r:.80} as the commit of {revision!r} of {name}, accepted: 40 "
+            "hexadecimal digits",
         )
     return commit
 

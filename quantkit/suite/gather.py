@@ -107,4 +107,6 @@ def _judged(name: str, suite: SuiteSettings, source: Source, rows: Sequence[Row]
 def _utterance(name: str, row: Row, speech: Speech, *, deep: bool) -> SuiteUtterance:
     text = row.text or ""
     digest = sha256_json([speech.samples, text])
-    return SuiteUtterance(name, row.id, speech.audio, text, speech.duration_s, digest, deep)
+    return SuiteUtterance(
+        name, row.id, speech.audio, text, speech.duration_s, digest, deep, row.segment
+    )

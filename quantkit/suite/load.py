@@ -11,13 +11,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from quantkit.core.errors import InputError
-from quantkit.recipe.document import KeyPath, read_document
+from quantkit.recipe.document import read_document
 from quantkit.recipe.load import refuse, validated
+from quantkit.recipe.model import NAME
+from quantkit.recipe.yaml import KeyPath
 from quantkit.suite.settings import SetSettings, SuiteSettings
 
 #: Of the recording that is joined from the sets.
 LONG_FORM = "long-form"
-_SET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SET_NAME = re.compile(NAME)
 
 
 def load_suite(path: Path) -> SuiteSettings:
@@ -62,11 +64,11 @@ def _combinations(suite: SuiteSettings) -> Iterator[tuple[KeyPath, str]]:
     for name in suite.sets:
         if name == LONG_FORM:
             yield ("sets", name), f"{name!r} is the name of the recording joined from all sets"
-        elif not _SET_NAME.fullmatch(name):
+        elif not _SET_NAME.match(name):
             yield (
                 ("sets", name),
                 f"found the name {name!r}, accepted: lower-case letters, digits, '.', '_' and "
-                "'-', a letter or digit first",
+                "'-', a letter or digit first, at most 100",
             )
     for number, gate in enumerate(suite.gates):
         if gate.set is not None and gate.set not in suite.sets:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from quantkit.calibrate.settings import DatasetSource, refuse_all_but_one
-from quantkit.recipe.model import Strict
+from quantkit.calibrate.settings import Count, DatasetSource, NameText, refuse_all_but_one
+from quantkit.recipe.model import NAME, ChunkMs, Strict
 
 Measure = Literal["wer_difference", "token_error_rate", "kl_mean", "token_exact_utterances"]
+
+#: Sets, modes and gates of a suite.
+MOST = 64
 
 
 class DatasetSettings(DatasetSource):
     """A split of a data set, and the columns that are read."""
 
-    text: str = Field(min_length=1, description="the column with what is said")
-    id: str | None = Field(
-        None, min_length=1, description="the column that names a row; absent: the row's number"
+    text: NameText = Field(description="the column with what is said")
+    id: NameText | None = Field(
+        None, description="the column that names a row; absent: the row's number"
     )
-    language: str | None = Field(
-        None, min_length=1, description="the column with a language code; absent: the usual names"
+    language: NameText | None = Field(
+        None, description="the column with a language code; absent: the usual names"
     )
     streaming: bool = Field(
         default=True, description="fetch row by row; false: the whole data set first"
@@ -30,14 +33,14 @@ class DatasetSettings(DatasetSource):
 class SetSettings(Strict):
     """Speech with texts from one source."""
 
-    manifest: str | None = Field(
-        None, min_length=1, description="JSON lines with audio and text; relative to the caller"
+    manifest: NameText | None = Field(
+        None, description="JSON lines with audio and text; relative to the caller"
     )
-    folder: str | None = Field(
-        None, min_length=1, description="recordings, each with its text in a .txt beside it"
+    folder: NameText | None = Field(
+        None, description="recordings, each with its text in a .txt beside it"
     )
     dataset: DatasetSettings | None = None
-    utterances: int | None = Field(None, gt=0, description="the first so many; absent: all")
+    utterances: Count | None = Field(None, description="the first so many; absent: all")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -52,9 +55,7 @@ class ModeSettings(Strict):
     mode: Literal["streaming", "chunked", "offline"] = Field(
         description="with caches, in windows decoded on their own, or all at once"
     )
-    chunk_ms: Annotated[int, Field(gt=0, multiple_of=10)] | None = Field(
-        None, description="of a chunk or window; not offline"
-    )
+    chunk_ms: ChunkMs | None = Field(None, description="of a chunk or window; not offline")
     full_context: bool = Field(
         default=False,
         description="offline with everything to the right, not the model's own context",
@@ -79,10 +80,10 @@ class GateSettings(Strict):
 
     measure: Measure
     set: str | None = Field(
-        None, description="the set of a wer_difference; absent: the average of all"
+        None, max_length=100, description="the set of a wer_difference; absent: the average of all"
     )
     limit: float = Field(
-        ge=0, description="largest value; smallest share for token_exact_utterances"
+        ge=0, le=1000, description="largest value; smallest share for token_exact_utterances"
     )
     confidence: float | None = Field(
         None,
@@ -116,28 +117,36 @@ class GateSettings(Strict):
 class RegressionSettings(Strict):
     """What a scheme may lose against a baseline; rates absolute, the others as a share."""
 
-    wer: float = Field(0.002, ge=0, description="rise of the average word error rate, absolute")
-    token_error_rate: float = Field(0.01, ge=0, description="rise, absolute")
-    kl_mean: float = Field(0.1, ge=0, description="rise, relative")
-    bytes: float = Field(0.01, ge=0, description="growth, relative")
-    step: float = Field(0.15, ge=0, description="slowing of a step, relative")
+    wer: float = Field(
+        0.002, ge=0, le=1, description="rise of the average word error rate, absolute"
+    )
+    token_error_rate: float = Field(0.01, ge=0, le=1, description="rise, absolute")
+    kl_mean: float = Field(0.1, ge=0, le=1000, description="rise, relative")
+    bytes: float = Field(0.01, ge=0, le=1000, description="growth, relative")
+    step: float = Field(0.15, ge=0, le=1, description="slowing of a step, relative")
 
 
 class SuiteSettings(Strict):
     """What schemes are compared on, and what they are held to."""
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="names the suite in reports")
+    name: str = Field(pattern=NAME, description="names the suite in reports")
     language: Literal["en"] = Field(description="of all sets; one with a text normaliser")
-    sets: dict[str, SetSettings]
+    sets: dict[str, SetSettings] = Field(max_length=MOST)
     distributions: int = Field(
-        64, ge=0, description="utterances of a set whose encodings and distributions are compared"
+        64,
+        ge=0,
+        le=10_000_000,
+        description="utterances of a set whose encodings and distributions are compared",
     )
     long_form_s: float | None = Field(
-        None, gt=0, description="seconds of one long recording, to see errors grow; absent: none"
+        None,
+        gt=0,
+        le=86_400,
+        description="seconds of one long recording, to see errors grow; absent: none",
     )
-    modes: tuple[ModeSettings, ...] = ()
-    gates: tuple[GateSettings, ...] = ()
+    modes: tuple[ModeSettings, ...] = Field((), max_length=MOST)
+    gates: tuple[GateSettings, ...] = Field((), max_length=MOST)
     regression: RegressionSettings = RegressionSettings()
 
     @field_validator("modes")

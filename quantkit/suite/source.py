@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from quantkit.core.speech import Segment
 from quantkit.suite.cache import Speech, Unusable
 
 
@@ -17,12 +18,14 @@ class Row:
         text: what is said; None where nobody wrote it down.
         language: a code of any form; None where the source does not tell.
         speech: decoded, or why it is not.
+        segment: the part of a file that it is, if it is one.
     """
 
     id: str
     text: str | None
     language: str | None
     speech: Speech | Unusable
+    segment: Segment | None = None
 
 
 @dataclass(frozen=True)

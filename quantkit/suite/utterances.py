@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantkit.core.speech import Recording, Segment
+
 
 @dataclass(frozen=True)
 class SuiteUtterance:
@@ -19,6 +21,7 @@ class SuiteUtterance:
         duration_s: of the audio.
         digest: SHA-256 of samples and text.
         deep: whether encodings and distributions are compared too, not only tokens and words.
+        segment: the part of a file that was decoded, if it is one.
     """
 
     set_name: str
@@ -28,6 +31,12 @@ class SuiteUtterance:
     duration_s: float
     digest: str
     deep: bool = False
+    segment: Segment | None = None
+
+    @property
+    def sources(self) -> list[Recording]:
+        """What may not be calibrated on: the decoded speech, and the part of a file that it is."""
+        return [self.audio, *([self.segment] if self.segment else [])]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+
+from quantkit.terminal.table import Table
 
 
 def bench_tables(report: Mapping[str, Any]) -> list[Table]:

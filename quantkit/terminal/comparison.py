@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+
+from quantkit.terminal.table import Table
 
 if TYPE_CHECKING:
     from quantkit.report.model import Report, Scheme

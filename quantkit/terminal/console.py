@@ -6,7 +6,9 @@ import shutil
 import sys
 
 from rich.console import Console
-from rich.table import Table
+
+from quantkit.core.text import brief, one_line, printable
+from quantkit.terminal.table import Table
 
 #: Columns that a table may take in a pipe or a log.
 LOG_WIDTH = 132
@@ -14,18 +16,19 @@ LOG_WIDTH = 132
 
 def messages() -> Console:
     """Where progress and errors go: standard error."""
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def show(table: Table) -> None:
     """Print a table on standard output."""
     # Where nobody watches lines may be long, which rich cannot know.
-    Console(width=None if Console().is_terminal else LOG_WIDTH).print(table)
+    width = None if Console().is_terminal else LOG_WIDTH
+    Console(width=width, markup=False, emoji=False).print(table)
 
 
 def complain(message: str) -> None:
     """Say on standard error what went wrong."""
-    print(f"quantkit: {message}", file=sys.stderr, flush=True)
+    print(f"quantkit: {brief(printable(message))}", file=sys.stderr, flush=True)
 
 
 class Partial:
@@ -38,7 +41,7 @@ class Partial:
         """Replace what is shown by the last part of the text that fits on one line."""
         if self._shown:
             width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(f"\r\x1b[K{text[-width:]}")
+            sys.stdout.write(f"\r\x1b[K{one_line(text)[-width:]}")
             sys.stdout.flush()
 
     def clear(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+
+from quantkit.terminal.table import Table
 
 
 class File(Protocol):

@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from quantkit.bundle.manifest import weights_and_bits
 from quantkit.core.names import kind_and_layer
+from quantkit.core.text import one_line
+from quantkit.terminal.table import Table
 
 
 class PlanRow(Protocol):
@@ -26,7 +27,7 @@ class PlanRow(Protocol):
 
 def plan_line(row: PlanRow) -> str:
     """`export    run: settings.chunk_ms 560 -> 160`, or `export    cached`."""
-    return f"{row.stage:<10} {'cached' if row.cached else f'run: {row.why}'}"
+    return one_line(f"{row.stage:<10} {'cached' if row.cached else f'run: {row.why}'}")
 
 
 def size_line(manifest: Mapping[str, Any]) -> str:

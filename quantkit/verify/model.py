@@ -13,7 +13,7 @@ from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.core.speech import Utterance, read_manifest
 from quantkit.core.strict_json import read_json
-from quantkit.stream.audio import read_audio
+from quantkit.stream.recordings import read_recording
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
 from quantkit.verify.parity import ParitySummary, UtteranceParity
@@ -66,7 +66,9 @@ def verify_model(
 def _utterance(
     artifact: Transcriber, utterance: Utterance, row: dict[str, Any], arrays: dict[str, Any]
 ) -> UtteranceParity:
-    found = candidate.run(artifact, read_audio(utterance.audio, artifact.settings.sample_rate))
+    found = candidate.run(
+        artifact, read_recording(utterance.recording, artifact.settings.sample_rate)
+    )
     reference = Reference(row["tokens"], row["token_frames"], **arrays)
     try:
         parity = compare_utterance(artifact, found, reference)

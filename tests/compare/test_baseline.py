@@ -113,7 +113,10 @@ def test_a_report_is_read_back_as_written(tmp_path: Path) -> None:
     [
         (None, "cannot read the report: No such file"),
         (b"\xff", "not UTF-8"),
-        (b'{"schema": 1,', r"report\.json:1:14: this is not JSON"),
+        (b'{"schema": 1,', r"report\.json:1:14: is not JSON"),
+        (b"[" * 10**5, "nests deeper|is not JSON"),
+        (json.dumps(CONTENT | {"reference": float("nan")}).encode(), "found NaN, accepted: fin"),
+        (json.dumps(CONTENT | {"reference": 10**399}).encode(), "found a number beyond 1e\\+100"),
         (b"[]", "the report: .*found \\[\\]"),
         (json.dumps(CONTENT | {"schema": 2, "new": 1}).encode(), "schema: Input should be 1.*2;"),
         (json.dumps(CONTENT | {"reference": 5}).encode(), "reference: .*valid string, found 5"),

@@ -83,7 +83,7 @@ def test_a_good_recipe(write) -> None:
         (
             "chunk_ms: 160",
             "chunk_ms: 1.5",
-            "r.yaml:5:3: model.chunk_ms: found 1.5, accepted: an integer, above 0, a multiple",
+            "r.yaml:5:3: model.chunk_ms: found 1.5, accepted: an integer, above 0, at most 60000,",
         ),
         (
             "  manifest: speech.jsonl\n",
@@ -131,6 +131,25 @@ def test_a_good_recipe(write) -> None:
             "name: Mine!",
             "r.yaml:2:1: name: found 'Mine!', accepted: a text, matching",
         ),
+        (
+            "{token_error_rate: 0.05}",
+            "{kl_mean: .inf}",
+            "r.yaml:13:11: verify.gates.kl_mean: found inf, accepted: a number, at least 0, at",
+        ),
+        (
+            "speech.jsonl",
+            '"a\\0b.jsonl"',
+            "r.yaml:12:3: verify.manifest: found 'a\\x00b.jsonl', accepted: no NUL",
+        ),
+        (
+            "speech.jsonl",
+            "a" * 5000,
+            "r.yaml:12:3: verify.manifest: found a length of 5000, accepted: at most 4096",
+        ),
+        ("mine.nemo", "hf://../..@x", "r.yaml:4:3: model.source: found 'hf://../..@x', accepted"),
+        ("mine.nemo", "hf://a/b@../c", "r.yaml:4:3: model.source: found 'hf://a/b@../c', accept"),
+        ("160", "1" + "0" * 300, "r.yaml:5:3: model.chunk_ms: found 1000"),
+        ("  bits: 4", "  kquant: {bits: 9}\n  bits: 5", "r.yaml:9:3: quantize.bits: found 5"),
         ("name: mine", "name: [", "r.yaml:4:9: not valid YAML"),
         ("name: mine", "schema: 1", "r.yaml:2:1: not valid YAML: found duplicate key"),
     ],
@@ -275,6 +294,13 @@ def test_what_is_no_recipe(write, tmp_path) -> None:
     assert "not UTF-8" in _problems(Path("r.yaml"))[0]
 
 
+def test_of_many_problems_some_are_told_and_the_others_counted(write) -> None:
+    unknown = "".join(f"key{number}: 1\n" for number in range(1000))
+    problems = _problems(write(GOOD + unknown))
+    assert problems[0].startswith("r.yaml:14:1: key0: unknown key")
+    assert problems[-1] == "and 980 more problems"
+
+
 def test_overrides(write) -> None:
     path = write(GOOD)
     recipe = load_recipe(
@@ -299,11 +325,36 @@ def test_overrides(write) -> None:
         ("name.x=1", "--set name.x=1: name is 'mine', which has no key 'x'"),
         ("quantize.rules.4.bits=8", "--set quantize.rules.4.bits=8: quantize.rules is a list of 1"),
         ("name=[", "--set name=[:1:2: not valid YAML"),
+        ("a.b.c=2001-99-99", "--set a.b.c=2001-99-99: a: unknown key"),
+        (
+            "quantize.rules.x=1",
+            "--set quantize.rules.x=1: quantize.rules is a list of 1 items, not",
+        ),
+        ("quantize.0.x=1", "--set quantize.0.x=1: quantize.0: unknown key"),
+        ("x=&a [*a]", "--set x=&a [*a]:1:5: not valid YAML: found alias 'a' inside of what it"),
+        ("verify.gates.kl_mean=.nan", "--set verify.gates.kl_mean=.nan: verify.gates.kl_mean: fou"),
+        (".".join("a" * 99) + "=1", "--set a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a"),
+        (f"quantize.rules.{'9' * 5000}.bits=8", "--set quantize.rules.9999"),
+        (f"name={'9' * 5000}", "--set name=9999"),
+        ("name=\x1b", "--set name=\\x1b:1:1: not valid YAML: found the character '\\x1b'"),
     ],
 )
 def test_wrong_overrides_name_themselves(write, override, expected) -> None:
     (problem,) = _problems(write(GOOD), override)
     assert problem.startswith(expected), problem
+
+
+def test_overrides_are_bounded_too(write) -> None:
+    path = write(GOOD)
+    assert "--set: found 101 of" in _problems(path, *["name=a"] * 101)[0]
+    assert "--set: found 1 of 70005 characters" in _problems(path, f"name={'a' * 70_000}")[0]
+
+
+def test_an_override_changes_one_user_of_an_anchor(write) -> None:
+    path = write(GOOD.replace("bits: 8}", "bits: 8}\n    - &two {match: b, bits: 2}\n    - *two"))
+    recipe = load_recipe(path, ["quantize.rules.2.bits=8"])
+    assert isinstance(recipe.quantize, KQuantSettings)
+    assert [rule.bits for rule in recipe.quantize.rules] == [8, 2, 8]
 
 
 def test_what_only_a_later_stage_sees_gets_its_place(tmp_path) -> None:
