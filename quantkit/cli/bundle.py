@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
+from quantkit.terminal.console import say
 from quantkit.terminal.recipes import size_line
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -33,7 +34,7 @@ def bundle(
     from quantkit.bundle.layouts import bundle_artifact
 
     manifest = bundle_artifact(open_artifact(artifact), format_, out)
-    print(f"{out}: {size_line(manifest)}")
+    say(f"{out}: {size_line(manifest)}")
     for layout, facts in manifest.get("layouts", {}).items():
         if (error := facts["max_relative_error"]) is not None:
-            print(f"{layout}: within {error:.1e} of the artifact's graphs")
+            say(f"{layout}: within {error:.1e} of the artifact's graphs")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from quantkit.cli.app import STORE, app
 from quantkit.core.errors import GateError, InputError
 from quantkit.terminal.comparison import comparison_table
-from quantkit.terminal.console import messages, show
+from quantkit.terminal.console import messages, say, show
 
 SUITE = Path("recipes/suites/demo.yaml")
 
@@ -60,7 +60,7 @@ def compare(
     request = Request(recipe, set_, chunk_ms, suite, baseline, speed, workers, artifacts)
     report = run(request, out, Store(store), progress_on(messages()))
     show(comparison_table(report))
-    print(f"{out}: report.html, report.md, report.json, junit.xml")
+    say(f"{out}: report.html, report.md, report.json, junit.xml")
     missed = [describe_gate(gate) for gate in report.gates if not gate.passed]
     if report.suite.problems:
         raise InputError("\n".join([*report.suite.problems, *missed]))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import GateError
-from quantkit.terminal.console import messages, show
+from quantkit.terminal.console import messages, say, show
 from quantkit.terminal.recipes import (
     allocation_table,
     calibration_table,
@@ -54,13 +54,13 @@ def build(
         with located(recipe, set_):
             rows = pipeline.plan_build(loaded, target, shelf, force=force)
         for row in rows:
-            print(plan_line(row))
+            say(plan_line(row))
         return
     with located(recipe, set_):
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
     if built.allocation is not None:
         show(allocation_table(built.allocation))
-    print(f"{built.artifact}: {size_line(built.manifest)}")
+    say(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
 
 
@@ -95,7 +95,7 @@ def calibrate(
     if out is not None:
         pipeline.copy_statistics(calibrated, out)
     show(calibration_table(calibrated.report))
-    print(f"statistics in {out or calibrated.directory}")
+    say(f"statistics in {out or calibrated.directory}")
 
 
 @app.command
@@ -172,7 +172,7 @@ def verify(
 def _judge(parity: Any, gates: Sequence[Any]) -> None:
     show(parity_table(parity))
     for gate in gates:
-        print(f"gate {gate}")
+        say(f"gate {gate}")
     missed = [str(gate) for gate in gates if not gate.passed]
     if missed:
         raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))

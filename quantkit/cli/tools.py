@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
-from quantkit.terminal.console import messages, show
+from quantkit.terminal.console import messages, say, say_json, show
 
 
 @app.command
@@ -52,7 +51,7 @@ def quantize(
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
-    print(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
+    say(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
 
 
 @app.command
@@ -112,4 +111,4 @@ def schema(of: Literal["recipe", "suite", "report"] = "recipe", /) -> None:
             from quantkit.suite import suite_schema as found
         case "report":
             from quantkit.report.model import report_schema as found
-    print(jsons.dumps(found(), indent=2))
+    say_json(found(), indent=2)

@@ -81,7 +81,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{what} need {_size(needed)} of disk, {_size(free)} are free in {folder}; "
+            f"{what} need {size_text(needed)} of disk, {size_text(free)} are free in {folder}; "
             "make room, or name a folder on another disk"
         )
 
@@ -152,7 +152,7 @@ def sweep(directory: Path) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes in the largest unit that leaves a number above 1, in steps of 1000."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if count >= factor:
