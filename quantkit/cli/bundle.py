@@ -32,7 +32,9 @@ def bundle(
         out: the directory to write.
     """
     from quantkit.bundle.layouts import bundle_artifact
+    from quantkit.core.targets import check_directory
 
+    check_directory("--out", out, [] if artifact.startswith("hf:") else [Path(artifact)])
     manifest = bundle_artifact(open_artifact(artifact), format_, out)
     say(f"{out}: {size_line(manifest)}")
     for layout, facts in manifest.get("layouts", {}).items():

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import GateError
+from quantkit.core.targets import check_file
 from quantkit.terminal.console import messages, say, show
 from quantkit.terminal.recipes import (
     allocation_table,
@@ -87,6 +88,8 @@ def calibrate(
     from quantkit.pipeline.progress import progress_on
     from quantkit.recipe import load_recipe, located
 
+    if out is not None:
+        pipeline.check_copy(out)
     loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
     with located(recipe, set_):
         calibrated = pipeline.calibrate_recipe(
@@ -125,8 +128,11 @@ def sensitivity(
     from quantkit.recipe import load_recipe, located
     from quantkit.sensitivity.plot import check_plot, plot_sensitivity
 
+    if json is not None:
+        check_file("--json", json)
     if plot is not None:
         check_plot(plot)
+        check_file("--plot", plot)
     loaded = load_recipe(recipe, set_)
     with located(recipe, set_):
         measured = pipeline.measure_recipe(loaded, pipeline.Store(store), progress_on(messages()))
@@ -162,6 +168,8 @@ def verify(
     from quantkit.pipeline import Store, verify_artifact
     from quantkit.pipeline.progress import progress_on
 
+    if json is not None:
+        check_file("--json", json)
     folder = open_artifact(artifact)
     proof = verify_artifact(folder, manifest, source, Store(store), progress_on(messages()))
     if json is not None:

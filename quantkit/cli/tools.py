@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
+from quantkit.core.targets import check_file
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
 from quantkit.terminal.console import messages, say, say_json, show
 
@@ -41,6 +42,8 @@ def quantize(
     from quantkit.pipeline.progress import progress_on
     from quantkit.quantize import parse_settings
 
+    for file in (out, Path(f"{out}.data")):
+        check_file("--out", file)
     given = {
         "scheme": scheme,
         "bits": bits,
@@ -84,6 +87,8 @@ def bench(
     from quantkit.core.files import write_json
     from quantkit.pipeline.progress import progress_on
 
+    if json is not None:
+        check_file("--json", json)
     counts, progress = parse_counts(streams, audio), progress_on(messages())
     artifacts = [open_artifact(name) for name in artifact]
     report = measure(artifacts, threads, rounds, audio, progress, chunk_ms)

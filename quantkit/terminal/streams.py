@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from quantkit.core.errors import QuantkitError
 
@@ -25,9 +25,9 @@ class _Own:
 class _Log(io.FileIO):
     """Standard error: where it cannot be written nobody could be told, and the work goes on."""
 
-    def write(self, content: bytes | memoryview) -> int:  # type: ignore[override]
+    def write(self, content: Any, /) -> int:
         try:
-            return super().write(content) or 0
+            return super().write(content)
         except OSError:
             return len(content)
 
