@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from quantkit.bench.memory import memory
 from quantkit.bundle import genai, sherpa
 from quantkit.core.errors import QuantkitError
+from quantkit.core.processes import sheltered
 from quantkit.stream import Transcriber, Vocabulary, read_audio
 from quantkit.stream.tokens import SPACE
 
@@ -161,7 +162,9 @@ def run_client(client: str, model: Path, audio: Sequence[Path], threads: int = 1
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
-            return pool.submit(_run, client, model, audio, threads).result()
+            with sheltered():
+                run = pool.submit(_run, client, model, audio, threads)
+            return run.result()
         except BrokenProcessPool as error:
             raise ClientDiedError(f"{client}: ended its process on {model}") from error
 

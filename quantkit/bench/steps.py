@@ -24,6 +24,7 @@ from quantkit.stream import Transcript
 
 WARM_UP = 5
 AUDIO_ROUNDS = 3
+MOST_ROUNDS, MOST_THREADS = 1_000_000, 1024
 #: Pause before a timed call: the runtime's idle threads spin for a while after the last one.
 SETTLE_S = 0.02
 
@@ -60,9 +61,12 @@ def bench(
         InputError: a candidate, an audio file or a number is wrong.
     """
     threads = threads or (usable_cores(),)
-    if rounds < 1 or min(threads) < 1:
+    if not 1 <= rounds <= MOST_ROUNDS or not all(1 <= one <= MOST_THREADS for one in threads):
         numbers = f"{rounds} rounds, threads {', '.join(map(str, threads))}"
-        raise InputError(f"bench: found {numbers}; accepted: 1 or more")
+        raise InputError(
+            f"bench: found {numbers}; accepted: 1 to {MOST_ROUNDS} rounds, 1 to {MOST_THREADS} "
+            "threads"
+        )
     candidates = find_candidates(paths)
     if not candidates:
         raise InputError("bench: found no candidate, accepted: one or more")

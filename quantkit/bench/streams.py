@@ -18,18 +18,22 @@ from quantkit.core.progress import Progress
 from quantkit.stream import Transcriber, Transcript
 
 ROUNDS = 5
+MOST_STREAMS = 1024
 
 
 def parse_counts(text: str, audio: Sequence[Path]) -> list[int]:
     """Numbers of streams from words such as "1,2,4"; none from none.
 
     Raises:
-        InputError: one is no number of 1 or more, or there is no audio to stream.
+        InputError: one is no number from 1 to 1024, or there is no audio to stream.
     """
     words = [word.strip() for word in text.split(",")] if text else []
-    wrong = [word for word in words if not word.isdecimal() or int(word) < 1]
+    accepted = {str(number) for number in range(1, MOST_STREAMS + 1)}
+    wrong = [word for word in words if word not in accepted]
     if wrong:
-        raise InputError(f"--streams: found {wrong[0]!r}, accepted: numbers such as 1,2,4,8")
+        raise InputError(
+            f"--streams: found {wrong[0]!r}, accepted: numbers up to {MOST_STREAMS}, such as 1,2,4"
+        )
     if words and not audio:
         raise InputError("--streams: found no --audio, accepted: one or more files to stream")
     return [int(word) for word in words]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,6 +21,7 @@ from quantkit.bench.exported import ExportedRecognizer
 from quantkit.bench.memory import Memory, memory
 from quantkit.bench.subjects import Artifact, OnnxEncoder, Profile, Subject
 from quantkit.core.errors import QuantkitError
+from quantkit.core.processes import end_with, sheltered
 from quantkit.stream import Transcript
 
 
@@ -44,9 +47,10 @@ class Worker(AbstractContextManager["Worker"]):
         self.candidate = candidate
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
-        arguments = (theirs, candidate, threads, chunk_ms)
+        arguments = (theirs, os.getpid(), candidate, threads, chunk_ms)
         self._process = spawn.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        with sheltered():
+            self._process.start()
         theirs.close()
 
     def loaded(self) -> Loaded:
@@ -97,14 +101,20 @@ class Worker(AbstractContextManager["Worker"]):
         trace: TracebackType | None,
     ) -> None:
         self._pipe.close()
+        if error is not None:
+            self._process.terminate()
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.kill()
 
 
-def _serve(pipe: Connection, candidate: Candidate, threads: int, chunk_ms: int) -> None:
-    """Load, then answer until the other side hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides
+def _serve(
+    pipe: Connection, parent: int, candidate: Candidate, threads: int, chunk_ms: int
+) -> None:
+    """Load, then answer until the other side hangs up or ends."""
+    # An exception, so that temporary files go.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    end_with(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         load = _loader(candidate, threads, chunk_ms)
         base = memory().rss_bytes
@@ -127,6 +137,8 @@ def _serve(pipe: Connection, candidate: Candidate, threads: int, chunk_ms: int) 
         pipe.send(error)
     except (EOFError, BrokenPipeError):
         pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # this process ends anyway
 
 
 def _loader(candidate: Candidate, threads: int, chunk_ms: int) -> Callable[[], Subject]:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
-from quantkit.core.text import one_line
+from quantkit.terminal.console import say
 from quantkit.terminal.recipes import size_line
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -32,9 +32,11 @@ def bundle(
         out: the directory to write.
     """
     from quantkit.bundle.layouts import bundle_artifact
+    from quantkit.core.targets import check_directory
 
+    check_directory("--out", out, [] if artifact.startswith("hf:") else [Path(artifact)])
     manifest = bundle_artifact(open_artifact(artifact), format_, out)
-    print(f"{one_line(str(out))}: {size_line(manifest)}")
+    say(f"{out}: {size_line(manifest)}")
     for layout, facts in manifest.get("layouts", {}).items():
         if (error := facts["max_relative_error"]) is not None:
-            print(f"{one_line(layout)}: within {error:.1e} of the artifact's graphs")
+            say(f"{layout}: within {error:.1e} of the artifact's graphs")

@@ -9,10 +9,11 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import STORE, app
 from quantkit.core.errors import GateError, InputError
-from quantkit.core.text import one_line
+from quantkit.core.targets import check_file
 from quantkit.terminal.comparison import comparison_table
-from quantkit.terminal.console import messages, show
+from quantkit.terminal.console import messages, say, show
 
+MOST_JOBS = 1024
 SUITE = Path("recipes/suites/demo.yaml")
 
 
@@ -54,14 +55,17 @@ def compare(
     from quantkit.pipeline import Store
     from quantkit.pipeline.progress import progress_on
     from quantkit.report.format import describe_gate
+    from quantkit.report.write import FILES
 
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs: found {jobs}, accepted: 1 or more")
+    for name in FILES:
+        check_file("--out", out / name)
+    if jobs is not None and not 1 <= jobs <= MOST_JOBS:
+        raise InputError(f"--jobs: found {jobs}, accepted: 1 to {MOST_JOBS}")
     workers = Workers(jobs or usable_cores(), dask)
     request = Request(recipe, set_, chunk_ms, suite, baseline, speed, workers, artifacts)
     report = run(request, out, Store(store), progress_on(messages()))
     show(comparison_table(report))
-    print(f"{one_line(str(out))}: report.html, report.md, report.json, junit.xml")
+    say(f"{out}: report.html, report.md, report.json, junit.xml")
     missed = [describe_gate(gate) for gate in report.gates if not gate.passed]
     if report.suite.problems:
         raise InputError("\n".join([*report.suite.problems, *missed]))

@@ -2,65 +2,93 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
-from types import TracebackType
 
-from cyclopts import CycloptsError
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # nothing else before `main` can hear a signal
+    from collections.abc import Sequence
+    from types import TracebackType
 
-from quantkit.cli.app import app
-from quantkit.core.errors import InputError, MissingExtraError, QuantkitError
-from quantkit.terminal.console import complain
-
-#: Importable names of the optional extras, for the message when one is missing.
-_EXTRAS = {
-    "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
-    "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
-    "eval": "datasets joblib jinja2 junitparser",
-    "clients": "onnxruntime_genai sherpa_onnx",
-    "cluster": "dask distributed",
-    "hub": "huggingface_hub httpx2",
-}
 _INTERRUPTED, _PIPE_CLOSED, _BUG = 130, 141, 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; no traceback without `--debug`."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run a command and return its exit code; no traceback without `--debug`.
+
+    Without arguments this is the program: it takes those of its process, ends in good order on
+    signals, and keeps standard output clean of what libraries print.
+    """
+    if arguments is not None:
+        return _run(list(arguments))
+    try:
+        from quantkit.cli import signals
+
+        signals.listen()
+    except KeyboardInterrupt:  # the interpreter's own, before there were others
+        sys.stderr.write("quantkit: interrupted\n")
+        return _INTERRUPTED
+    try:
+        from quantkit.terminal.streams import take_output
+
+        take_output()
+        code = _run(sys.argv[1:])
+    except BaseException:
+        # Whatever the signal's exception has become on its way up.
+        if (told := _farewell()) is None:
+            raise
+        code = told
+    finally:
+        signals.deafen()
+    return code
+
+
+def _run(given: list[str]) -> int:
     debug = "--debug" in given
     if not debug:
         sys.excepthook = _report_bug
     words = [word for word in given if word != "--debug"]
+    # What is heavy, here, where a signal in the middle of it does no harm.
+    from quantkit.cli.commands import CycloptsError, app
+    from quantkit.cli.explain import EXPECTED, explain
+    from quantkit.core.errors import InputError
+    from quantkit.terminal.console import Screen, complain
+
     try:
-        result = app(words, exit_on_error=False, result_action="return_value")
+        result = app(
+            words,
+            exit_on_error=False,
+            result_action="return_value",
+            console=Screen(),
+        )
     except CycloptsError:
         return InputError.exit_code  # cyclopts has printed what is wrong
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
-    except (QuantkitError, OSError, ModuleNotFoundError) as error:
+        return _PIPE_CLOSED  # whoever read the output has gone
+    except EXPECTED as error:
         if debug:
             raise
-        return _explain(error)
+        code, message = explain(error)
+        complain(message)
+        return code
     return result if isinstance(result, int) else 0
 
 
-def _explain(error: QuantkitError | OSError | ModuleNotFoundError) -> int:
-    """Print an expected failure and return its exit code."""
-    if isinstance(error, ModuleNotFoundError) and not isinstance(error, QuantkitError):
-        name = (error.name or "").partition(".")[0]
-        extras = [extra for extra, names in _EXTRAS.items() if name in names.split()]
-        if not extras:
-            raise error
-        error = MissingExtraError(name, extras[0])
-    complain(str(error))
-    return error.exit_code if isinstance(error, QuantkitError) else InputError.exit_code
+def _farewell() -> int | None:
+    from quantkit.cli.signals import farewell
+
+    ended = farewell()
+    if ended is None:
+        return None
+    code, words = ended
+    if sys.stderr is not None:
+        sys.stderr.write(f"quantkit: {words}\n")
+    return code
 
 
 def _report_bug(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+    if (told := _farewell()) is not None:
+        raise SystemExit(told)
+    from quantkit.terminal.console import complain
+
     complain(f"internal error: {kind.__name__}: {error}. Run again with --debug and report it")
     raise SystemExit(_BUG)

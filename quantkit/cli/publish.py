@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import calm_bars, open_artifact
-from quantkit.core.text import one_line, printable
-from quantkit.terminal.console import complain, messages, show
+from quantkit.core.text import one_line
+from quantkit.terminal.console import complain, messages, say, show
 from quantkit.terminal.publish import files_table
 
 
@@ -51,7 +51,7 @@ def publish(
     planned = plan(request, hub)
     if hub is None:
         show(files_table(planned.items))
-        print(printable(planned.card), end="")
+        say(planned.card, end="")
         if planned.licence is None:
             complain("the licence is that of the source model, which is asked for when publishing")
         return
@@ -63,4 +63,4 @@ def publish(
         lambda line: messages().print(one_line(line), highlight=False, soft_wrap=True),
         private=private,
     )
-    print(one_line(f"hf://{repo}@{commit}: {len(planned.items)} files, as sent"))
+    say(f"hf://{repo}@{commit}: {len(planned.items)} files, as sent")

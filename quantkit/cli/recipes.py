@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import GateError
-from quantkit.core.text import one_line
-from quantkit.terminal.console import complain, messages, show
+from quantkit.core.targets import check_file
+from quantkit.terminal.console import complain, messages, say, show
 from quantkit.terminal.recipes import (
     allocation_table,
     calibration_table,
@@ -55,14 +55,14 @@ def build(
         with located(recipe, set_):
             rows = pipeline.plan_build(loaded, target, shelf, force=force)
         for row in rows:
-            print(plan_line(row))
+            say(plan_line(row))
         return
     with located(recipe, set_):
         _tell_left_out(loaded)
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
     if built.allocation is not None:
         show(allocation_table(built.allocation))
-    print(f"{one_line(str(built.artifact))}: {size_line(built.manifest)}")
+    say(f"{built.artifact}: {size_line(built.manifest)}")
     _judge(built.manifest["parity"], built.gates)
 
 
@@ -89,6 +89,8 @@ def calibrate(
     from quantkit.pipeline.progress import progress_on
     from quantkit.recipe import load_recipe, located
 
+    if out is not None:
+        pipeline.check_copy(out)
     loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
     with located(recipe, set_):
         _tell_left_out(loaded)
@@ -98,7 +100,7 @@ def calibrate(
     if out is not None:
         pipeline.copy_statistics(calibrated, out)
     show(calibration_table(calibrated.report))
-    print(f"statistics in {one_line(str(out or calibrated.directory))}")
+    say(f"statistics in {out or calibrated.directory}")
 
 
 @app.command
@@ -128,8 +130,11 @@ def sensitivity(
     from quantkit.recipe import load_recipe, located
     from quantkit.sensitivity.plot import check_plot, plot_sensitivity
 
+    if json is not None:
+        check_file("--json", json)
     if plot is not None:
         check_plot(plot)
+        check_file("--plot", plot)
     loaded = load_recipe(recipe, set_)
     with located(recipe, set_):
         _tell_left_out(loaded)
@@ -166,6 +171,8 @@ def verify(
     from quantkit.pipeline import Store, verify_artifact
     from quantkit.pipeline.progress import progress_on
 
+    if json is not None:
+        check_file("--json", json)
     folder = open_artifact(artifact)
     proof = verify_artifact(folder, manifest, source, Store(store), progress_on(messages()))
     if json is not None:
@@ -184,7 +191,7 @@ def _tell_left_out(recipe: Any) -> None:
 def _judge(parity: Any, gates: Sequence[Any]) -> None:
     show(parity_table(parity))
     for gate in gates:
-        print(f"gate {gate}")
+        say(f"gate {gate}")
     missed = [str(gate) for gate in gates if not gate.passed]
     if missed:
         raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import InputError
 from quantkit.core.speech import read_texts
-from quantkit.terminal.console import Partial, complain
+from quantkit.terminal.console import Partial, complain, say, say_json
 
 
 @app.command
@@ -68,12 +67,12 @@ def transcribe(
             code = result.exit_code
             continue
         if json:
-            print(jsons.dumps(result, ensure_ascii=False), flush=True)
+            say_json(result)
         elif path.resolve() in texts:
-            print(f"{path}\n  said     {texts[path.resolve()]}\n  decoded  {result['text']}")
+            say(f"{path}\n  said     {texts[path.resolve()]}\n  decoded  {result['text']}")
         else:
             name = f"{path}: " if len(audio) > 1 else ""
-            print(f"{name}{result['text']}", flush=True)
+            say(f"{name}{result['text']}")
     return code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +9,9 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
-from quantkit.core.text import one_line
+from quantkit.core.targets import check_file
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
-from quantkit.terminal.console import messages, show
+from quantkit.terminal.console import messages, say, say_json, show
 
 
 @app.command
@@ -43,6 +42,8 @@ def quantize(
     from quantkit.pipeline.progress import progress_on
     from quantkit.quantize import parse_settings
 
+    for file in (out, Path(f"{out}.data")):
+        check_file("--out", file)
     given = {
         "scheme": scheme,
         "bits": bits,
@@ -53,8 +54,7 @@ def quantize(
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
-    width = f"{report['bits_per_weight']:.2f} bits per weight"
-    print(f"{one_line(str(out))}: {size / 1e6:.1f} MB, {width}")
+    say(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
 
 
 @app.command
@@ -87,6 +87,8 @@ def bench(
     from quantkit.core.files import write_json
     from quantkit.pipeline.progress import progress_on
 
+    if json is not None:
+        check_file("--json", json)
     counts, progress = parse_counts(streams, audio), progress_on(messages())
     artifacts = [open_artifact(name) for name in artifact]
     report = measure(artifacts, threads, rounds, audio, progress, chunk_ms)
@@ -114,4 +116,4 @@ def schema(of: Literal["recipe", "suite", "report"] = "recipe", /) -> None:
             from quantkit.suite import suite_schema as found
         case "report":
             from quantkit.report.model import report_schema as found
-    print(jsons.dumps(found(), indent=2))
+    say_json(found(), indent=2)

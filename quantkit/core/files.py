@@ -2,7 +2,8 @@
 
 What is written grows under a name that follows from the final one, `.NAME.partial`, and is locked
 while its writer lives. So two writers of one file take turns, a killed one leaves nothing that the
-next does not find and remove, and modes are those of the umask.
+next does not find and remove, and modes are those of the umask. Links are followed: what they lead
+to is replaced, not they.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, QuantkitError
 
 PARTIAL = ".partial"
 _RETIRED, _OLD = ".retired", "old"
+#: What a disk answers that is full, read-only or broken.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 #: What file systems without locks answer.
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -54,10 +57,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it is complete or absent."""
+    """Write a file so that it is complete or absent; a device or a pipe just takes the content."""
+    path = _followed(path)
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path, PARTIAL)
-    with _locked(partial, os.O_RDWR | os.O_CREAT) as handle:
+    with named_errors(path), _locked(partial, os.O_RDWR | os.O_CREAT) as handle:
         try:
             os.truncate(handle, 0)
             with os.fdopen(os.dup(handle), "wb") as file:
@@ -68,6 +75,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Errors of a disk that name no file name this one.
+
+    Raises:
+        OSError: also for what a library tells of a full disk in words of its own.
+    """
+    try:
+        yield
+    except QuantkitError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and _is_full(path):
+            number = errno.ENOSPC
+        if number not in DISK_ERRORS or getattr(error, "filename", None) is not None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -81,7 +108,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{what} need {_size(needed)} of disk, {_size(free)} are free in {folder}; "
+            f"{what} need {size_text(needed)} of disk, {size_text(free)} are free in {folder}; "
             "make room, or name a folder on another disk"
         )
 
@@ -100,7 +127,8 @@ def scratch_directory(path: Path) -> Iterator[Path]:
     """
     with _directory(path):
         try:
-            yield path
+            with named_errors(path):
+                yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -112,13 +140,14 @@ def complete_directory(final: Path) -> Iterator[Path]:
     An existing `final` is replaced. What a killed process left is gone on from: its unfinished
     directory is emptied, the `final` that it was replacing is back.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
+    final = _followed(final)
     temporary = _beside(final, PARTIAL)
     with _directory(temporary):
         try:
             recover(final)
-            yield temporary
-            sync_tree(temporary)
+            with named_errors(temporary):
+                yield temporary
+                sync_tree(temporary)
             if final.exists():
                 retired = _beside(final, _RETIRED)
                 with _directory(retired):
@@ -134,30 +163,52 @@ def complete_directory(final: Path) -> Iterator[Path]:
             raise
 
 
-def recover(final: Path) -> None:
-    """Bring back a directory whose replacement was cut off between taking it away and the new."""
+def recover(final: Path, *, wait: bool = True) -> None:
+    """Bring back a directory whose replacement was cut off between taking it away and the new.
+
+    Raises:
+        OSError: among others BlockingIOError, if it is being replaced and `wait` is false.
+    """
+    final = _followed(final)
     retired = _beside(final, _RETIRED)
-    with contextlib.suppress(FileNotFoundError), _locked(retired, os.O_RDONLY):
-        if not final.exists():
+    with contextlib.suppress(FileNotFoundError), _locked(retired, os.O_RDONLY, wait=wait):
+        if not final.exists() and (retired / _OLD).exists():
             (retired / _OLD).replace(final)
         shutil.rmtree(retired, ignore_errors=True)
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers left in a directory; the living are not disturbed."""
+    """Remove what killed writers left in a directory; the living are not disturbed.
+
+    Where the file system knows no locks nothing tells them apart, and nothing is removed.
+    """
     for retired in directory.glob(f".*{_RETIRED}"):
-        recover(retired.with_name(retired.name[1 : -len(_RETIRED)]))
+        with contextlib.suppress(OSError):
+            recover(retired.with_name(retired.name[1 : -len(_RETIRED)]), wait=False)
     for left in directory.glob(f".*{PARTIAL}"):
         with contextlib.suppress(OSError), _locked(left, os.O_RDONLY, wait=False):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes in the largest unit that leaves a number above 1, in steps of 1000."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count / 1e3:.1f} kB"
+
+
+def _followed(path: Path) -> Path:
+    """What a path leads to, through all links."""
+    return Path(os.path.realpath(path))
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the file system of an existing path has less than a megabyte left."""
+    try:
+        return shutil.disk_usage(path if path.exists() else path.parent).free < 2**20
+    except OSError:
+        return False
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -178,13 +229,14 @@ def _locked(path: Path, flags: int, *, make: bool = False, wait: bool = True) ->
     """Open a path and lock what it names; a lock goes with its process, however that ends.
 
     Raises:
-        OSError: among others BlockingIOError, if another process has it and `wait` is false.
+        OSError: among others BlockingIOError, if another process has it and `wait` is false; then
+            also if the file system knows no locks.
     """
     while True:
         if make:
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         try:
-            handle = os.open(path, flags, 0o666)
+            handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             if make:  # its last owner has just renamed it
                 continue
@@ -193,7 +245,7 @@ def _locked(path: Path, flags: int, *, make: bool = False, wait: bool = True) ->
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
+                if error.errno not in _NO_LOCKS or not wait:
                     raise
             if _names(path, handle):
                 yield handle

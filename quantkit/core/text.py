@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(_escape, text)
 
 
+def printable_json(text: str) -> str:
+    """A JSON text with the same characters escaped as JSON does."""
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def one_line(text: str) -> str:
     """The same with newlines and tabs escaped too: for names and texts inside a line."""
     return _BREAKS.sub(_escape, printable(text))

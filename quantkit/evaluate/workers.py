@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
 
 from quantkit.core.errors import InputError
+from quantkit.core.processes import end_with, sheltered
 from quantkit.evaluate.lost import WorkerLostError
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.run import open_system, run_shard
@@ -22,7 +21,6 @@ from quantkit.evaluate.shards import Shard
 
 #: So many times in a row may workers die before any of them finishes a shard.
 ATTEMPTS = 3
-_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,24 +103,15 @@ def _in_pool(shards: Sequence[Shard], root: Path, jobs: int) -> Iterator[tuple[s
         backend="loky",
         return_as="generator_unordered",
         batch_size=1,
-        initializer=_serve,
+        initializer=end_with,  # also if it was killed
         initargs=(os.getpid(),),
     )
+    resource_tracker.ensure_running()  # a process of loky's own, which would end the shelter
     try:
-        yield from pool(delayed(run_shard)(shard, root) for shard in shards)
+        with sheltered():
+            done = pool(delayed(run_shard)(shard, root) for shard in shards)
+        yield from done
     except BrokenProcessPool as error:
         raise WorkerLostError from error
     finally:
         get_reusable_executor(reuse=True).shutdown(kill_workers=True)
-
-
-def _serve(parent: int) -> None:
-    """Leave Ctrl-C to the parent, which ends its workers, and end also if it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY_S)
-    os._exit(1)

@@ -1,7 +1,7 @@
 """Stages, the content-addressed store, plans, gates: a recipe becomes an artifact."""
 
 from quantkit.pipeline.builder import Built, build, plan_build
-from quantkit.pipeline.calibration import Calibrated, calibrate_recipe, copy_statistics
+from quantkit.pipeline.calibration import Calibrated, calibrate_recipe, check_copy, copy_statistics
 from quantkit.pipeline.engine import Row
 from quantkit.pipeline.gates import GateResult
 from quantkit.pipeline.proof import Proof, verify_artifact
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "build",
     "calibrate_recipe",
+    "check_copy",
     "copy_statistics",
     "left_out",
     "measure_recipe",

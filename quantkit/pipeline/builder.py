@@ -14,6 +14,7 @@ from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, recover
 from quantkit.core.speech import read_manifest
 from quantkit.core.strict_json import read_json
+from quantkit.core.targets import check_directory
 from quantkit.core.versions import code_digest
 from quantkit.pipeline.chain import chain, model_stage
 from quantkit.pipeline.checkpoint import Checkpoint, find_checkpoint
@@ -64,8 +65,11 @@ def build(
     _check(recipe, out)
     checkpoint = find_checkpoint(parse_source(recipe.model.source))
     stages = chain(recipe, checkpoint)
-    done = run(stages, store, recipe.name, progress, force=force)
     key = _bundle_key(recipe, stages)
+    why = "forced" if force else _why(out, key)
+    if why:
+        _check_place(recipe, checkpoint, out, store)
+    done = run(stages, store, recipe.name, progress, force=force)
     with store.locked_output(out):
         recover(out)  # where a killed run was replacing it
         why = "forced" if force else _why(out, key)
@@ -105,6 +109,14 @@ def _check(recipe: Recipe, out: Path) -> None:
         )
     if recipe.needs_calibration() or recipe.needs_sensitivity():
         check_speech(recipe)
+
+
+def _check_place(recipe: Recipe, checkpoint: Checkpoint, out: Path, store: Store) -> None:
+    """Refuse a directory that could not be written in the end, or must not be."""
+    needed = [store.root, checkpoint.path, Path(recipe.verify.manifest)]
+    check_directory("--out", out, needed)
+    if out.resolve().is_relative_to(store.root.resolve()):
+        raise InputError(f"--out {out}: lies in the store {store.root}; name another directory")
 
 
 def _bundle_key(recipe: Recipe, stages: list[Stage]) -> StageKey:

@@ -12,6 +12,7 @@ from quantkit.calibrate import REPORT
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory
 from quantkit.core.strict_json import read_json
+from quantkit.core.targets import check_directory
 from quantkit.pipeline.chain import calibration_chain
 from quantkit.pipeline.checkpoint import find_checkpoint
 from quantkit.pipeline.engine import run
@@ -48,16 +49,29 @@ def calibrate_recipe(
     return Calibrated(done["fuse"].directory, directory, report)
 
 
-def copy_statistics(calibrated: Calibrated, out: Path) -> None:
-    """Copy the statistics into `out`, complete or not at all.
+def check_copy(out: Path) -> None:
+    """Refuse a directory that statistics could not be copied to.
 
     Raises:
-        InputError: `out` holds other files.
+        InputError: `out` holds other files or cannot be written.
     """
+    check_directory("--out", out)
     if out.exists() and not (out / REPORT).is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(
             f"--out {out}: exists and holds no statistics of quantkit, accepted: a new or empty "
             "directory, or statistics to replace"
         )
+
+
+def copy_statistics(calibrated: Calibrated, out: Path) -> None:
+    """Copy the statistics into `out`, complete or not at all.
+
+    Raises:
+        InputError: see `check_copy`.
+    """
+    check_copy(out)
     with complete_directory(out) as temporary:
-        shutil.copytree(calibrated.directory, temporary, dirs_exist_ok=True)
+        for path in sorted(calibrated.directory.rglob("*")):
+            target = temporary / path.relative_to(calibrated.directory)
+            # Modes are those of now, not those that the store was filled with.
+            target.mkdir() if path.is_dir() else shutil.copyfile(path, target)

@@ -11,9 +11,11 @@ from quantkit.report.junit import render_junit
 from quantkit.report.markdown import render_markdown
 from quantkit.report.model import Report
 
+FILES = ("report.json", "report.md", "report.html", "junit.xml")
+
 
 def write_report(report: Report, audio: Mapping[str, Path], out: Path) -> None:
-    """Write report.json, report.md, report.html and junit.xml into a directory.
+    """Write `FILES` into a directory.
 
     The same report and speech give the same bytes; each file is complete or absent. `audio` maps
     the digest of each utterance in `report.worst` to its decoded speech.
@@ -22,7 +24,8 @@ def write_report(report: Report, audio: Mapping[str, Path], out: Path) -> None:
         InputError: a clip cannot be read; then nothing was written.
     """
     page = render_html(report, audio)
-    write_json(out / "report.json", report.model_dump(mode="json", by_alias=True))
-    write_text(out / "report.md", render_markdown(report))
-    write_text(out / "report.html", page)
-    write_bytes(out / "junit.xml", render_junit(report))
+    data, text, html, junit = (out / name for name in FILES)
+    write_json(data, report.model_dump(mode="json", by_alias=True))
+    write_text(text, render_markdown(report))
+    write_text(html, page)
+    write_bytes(junit, render_junit(report))

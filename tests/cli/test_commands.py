@@ -208,9 +208,11 @@ def test_a_missing_extra_is_exit_code_3() -> None:
 
 def test_a_bug_is_told_without_a_traceback() -> None:
     script = (
-        "import sys, quantkit.cli as cli\n"
-        "cli.app.command(lambda: 1 / 0, name='boom')\n"
-        "sys.exit(cli.main(sys.argv[1:]))"
+        "import sys\n"
+        "from quantkit.cli import main\n"
+        "from quantkit.cli.commands import app\n"
+        "app.command(lambda: 1 / 0, name='boom')\n"
+        "sys.exit(main())"
     )
     command = [sys.executable, "-c", script, "boom"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,0 +1,80 @@
+"""What is expected to go wrong, as an exit code and a message that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+from quantkit.core.errors import InputError, MissingExtraError, QuantkitError
+from quantkit.core.files import size_text
+
+EXPECTED = (QuantkitError, OSError, MemoryError, ModuleNotFoundError)
+#: Importable names of the optional extras, for the message when one is missing.
+_EXTRAS = {
+    "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
+    "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
+    "eval": "datasets joblib jinja2 junitparser",
+    "clients": "onnxruntime_genai sherpa_onnx",
+    "cluster": "dask distributed",
+    "hub": "huggingface_hub httpx2",
+}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """The exit code of one of `EXPECTED`, and what to say of it; a bug is raised again."""
+    match error:
+        case QuantkitError():
+            return error.exit_code, str(error)
+        case ModuleNotFoundError():
+            return _explain_missing(error)
+        case MemoryError():
+            return InputError.exit_code, _out_of_memory(str(error))
+        case OSError():
+            return InputError.exit_code, _explain_system(error)
+    raise error
+
+
+def _explain_missing(error: ModuleNotFoundError) -> tuple[int, str]:
+    name = (error.name or "").partition(".")[0]
+    extras = [extra for extra, names in _EXTRAS.items() if name in names.split()]
+    if not extras:
+        raise error
+    missing = MissingExtraError(name, extras[0])
+    return missing.exit_code, str(missing)
+
+
+def _explain_system(error: OSError) -> str:
+    """What the system refused: the file, the file system, what to do."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    where = " -> ".join(str(name) for name in names)
+    said = error.strerror or str(error)
+    if error.errno in _FULL:
+        return f"{where or 'a file'}: {said}; {_room(names)}"
+    if error.errno in _DESCRIPTORS:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{where or 'a file'}: {said}: {most} may be open at a time; raise it by `ulimit -n`"
+    if error.errno == errno.ENOMEM:
+        return _out_of_memory(where)
+    return f"{where}: {said}" if where else said
+
+
+def _room(names: list[str]) -> str:
+    """Free bytes of the file systems that a write can have filled."""
+    folders = [Path(name).parent for name in names] or [Path.cwd(), Path(tempfile.gettempdir())]
+    rooms = []
+    for folder in folders:
+        try:
+            rooms.append(f"{size_text(shutil.disk_usage(folder).free)} are free in {folder}")
+        except OSError:
+            continue
+    return ", ".join([*rooms, "make room and give the same command again, which goes on from here"])
+
+
+def _out_of_memory(what: str) -> str:
+    return f"memory ran out{': ' if what else ''}{what}; use a machine with more, or less at a time"
