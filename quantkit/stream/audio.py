@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import soundfile
@@ -26,8 +28,12 @@ _RATES = (1_000, 768_000)
 _MOST_NUMBERS = 1 << 18
 #: libsndfile's count of frames where it does not know.
 _UNKNOWN = (1 << 63) - 1
-#: Samples that may be missing at the end of codecs of whole frames or blocks.
-_LOSSY_SPARE = 1152
+#: What libsndfile's log tells of formats that are not walked here: that a file is shorter than its
+#: header, and of how many samples a channel has by the header.
+_CUT = re.compile(r"^\s*BODY : \d+ \(should be|truncated", re.MULTILINE)
+_CUT_LOGGED = ("VOC", "SVX", "MAT4", "MAT5")
+_FRAMES = re.compile(r"^\s*Frames\s*: (\d{1,18})$", re.MULTILINE)
+_FRAMES_LOGGED = ("AVR", "MPC2K")
 #: So much quieter than its loudest channel (amplitude) is a mean whose channels cancel, where that
 #: channel is louder than this.
 _CANCELLED, _AUDIBLE = 0.03, 0.003
@@ -112,8 +118,8 @@ class AudioBlocks(Iterator[Array]):
             )
         if self.replaced_samples:
             self._say(
-                f"has {self.replaced_samples} samples that are not finite or beyond "
-                f"{LARGEST:.0f} (full scale is 1): taken as silence"
+                f"has samples that are not finite or beyond {LARGEST:.0f} (full scale is 1): "
+                f"{self.replaced_samples} are taken as silence"
             )
 
     def _mixed(self, recording: _Recording, size: int) -> Iterator[Array]:
@@ -148,9 +154,15 @@ class _Recording:
     part: Part
     cancelled: int = 0
 
-    def __enter__(self) -> _Recording:
+    def __enter__(self) -> Self:
         self._bytes = PiecesFile(self.source, self.part.pieces, self.part.claim)
         self._file = self._open()
+        if self._file.format in _CUT_LOGGED and _CUT.search(self._file.extra_info):
+            self._file.close()
+            raise InputError(
+                f"{self.source.name}: is truncated: it ends before its header says so. "
+                f"Copy the file again."
+            )
         low, high = _RATES
         if not low <= self.rate <= high:
             self._file.close()
@@ -191,10 +203,7 @@ class _Recording:
                 yield block
             if len(block) < size:
                 break
-        promised, spare = self.part.promised, self.part.spare
-        if promised is None and self._file.frames != _UNKNOWN:
-            promised = self._file.frames
-            spare = _LOSSY_SPARE if self._file.format == "MP3" else 0
+        promised, spare = self._promised(), self.part.spare
         if promised is not None and done < promised - spare:
             raise InputError(
                 f"{self.source.name}: is truncated: its header promises {promised} samples, "
@@ -207,6 +216,15 @@ class _Recording:
                 AudioWarning,
                 stacklevel=2,
             )
+
+    def _promised(self) -> int | None:
+        """Samples of a channel that a header tells."""
+        if self.part.promised is not None:
+            return self.part.promised
+        if self._file.format in _FRAMES_LOGGED:
+            logged = _FRAMES.search(self._file.extra_info)
+            return int(logged[1]) if logged else None
+        return None if self._file.frames == _UNKNOWN else int(self._file.frames)
 
     def listen(self, sound: Array, mean: Array) -> None:
         """Notice where channels [n, channels] are heard and their mean [n] is not."""

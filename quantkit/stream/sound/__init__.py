@@ -4,7 +4,8 @@ Lengths in headers are claims: programs that stream, die or join files leave wro
 structure of the common containers is walked here, and libsndfile gets a header that is true.
 """
 
-from quantkit.stream.sound.parts import Part, find_parts
+from quantkit.stream.sound.part import Part
+from quantkit.stream.sound.parts import find_parts
 from quantkit.stream.sound.pieces import PiecesFile
 from quantkit.stream.sound.source import Source, open_source
 

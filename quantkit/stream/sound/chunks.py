@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from quantkit.core.errors import InputError
 from quantkit.stream.sound.part import Found, Part
@@ -29,6 +30,9 @@ W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 
 
+_Order = Literal["big", "little"]
+
+
 @dataclass(frozen=True)
 class _Chunk:
     """A chunk: where it, its content and the next chunk start, and the size that it says."""
@@ -40,6 +44,14 @@ class _Chunk:
     next: int
 
 
+class _Extent(NamedTuple):
+    """How many bytes of a chunk are there, where what follows all chunks starts, what to say."""
+
+    size: int
+    end: int
+    notes: tuple[str, ...] = ()
+
+
 #: Reads the chunk at a place; None where none can be.
 _Reader = Callable[[Source, int], _Chunk | None]
 
@@ -47,7 +59,7 @@ _Reader = Callable[[Source, int], _Chunk | None]
 def find_wave(source: Source, start: int) -> Found:
     """WAV in either byte order, and RF64, whose sizes of 64 bits stand in a chunk before."""
     magic = source.at(start, 4)
-    order = "big" if magic == b"RIFX" else "little"
+    order: _Order = "big" if magic == b"RIFX" else "little"
     read = _riff_big if magic == b"RIFX" else _riff
     chunks = _until(source, start + 12, read, b"data")
     if not chunks or chunks[-1].name != b"data":
@@ -70,12 +82,12 @@ def find_wave(source: Source, start: int) -> Found:
     total = 4 + sum(map(len, between)) + 4 + size
     if total < _MOST:
         small = b"RIFX" if order == "big" else b"RIFF"
-        head = (small + total.to_bytes(4, order) + b"WAVE", *between, size.to_bytes(4, order))
+        head, last = (small, total.to_bytes(4, order), b"WAVE"), size.to_bytes(4, order)
     else:
         sizes = (total + 36).to_bytes(8, "little") + size.to_bytes(8, "little") + bytes(12)
-        ds64 = b"ds64" + len(sizes).to_bytes(4, "little") + sizes
-        head = (b"RF64" + b"\xff" * 4 + b"WAVE" + ds64, *between, b"\xff" * 4)
-    return Found([Part((*head, range(data.begin, data.begin + size)))], end, notes)
+        head, last = (b"RF64" + b"\xff" * 4, b"WAVEds64\x1c\0\0\0", sizes), b"\xff" * 4
+    samples = range(data.begin, data.begin + size)
+    return Found([Part((*head, *between, last, samples))], end, notes)
 
 
 def find_w64(source: Source, start: int) -> Found:
@@ -137,7 +149,7 @@ def find_caf(source: Source, start: int) -> Found:
 
 def find_au(source: Source, start: int) -> Found:
     """Sun's AU, in either byte order: a header and its samples."""
-    order = "big" if source.at(start, 4) == b".snd" else "little"
+    order: _Order = "big" if source.at(start, 4) == b".snd" else "little"
     offset, said = (int.from_bytes(source.at(start + at, 4), order) for at in (4, 8))
     if offset < 24 or start + offset > source.size:
         return _whole(source, start)
@@ -154,9 +166,7 @@ def find_au(source: Source, start: int) -> Found:
 
 def only_zeros(source: Source, start: int) -> bool:
     """Whether nothing but zeros follows."""
-    return all(
-        not any(source.at(place, _WINDOW)) for place in range(start, source.size, _WINDOW)
-    )
+    return all(not any(source.at(place, _WINDOW)) for place in range(start, source.size, _WINDOW))
 
 
 def _whole(source: Source, start: int) -> Found:
@@ -177,43 +187,45 @@ def _until(source: Source, place: int, read: _Reader, name: bytes) -> list[_Chun
 
 def _extent(
     source: Source, data: _Chunk, read: _Reader, *, unknown: bool, before: int = 0
-) -> tuple[int, int, tuple[str, ...]]:
-    """How many bytes a chunk of samples has, where what follows all chunks starts, what to say.
-
-    `before` is how many bytes of the chunk are no samples.
+) -> _Extent:
+    """How far the samples reach; `before` is how many bytes of their chunk are none.
 
     Raises:
-        InputError: it has fewer than its size, which is not one of those that stand for unknown.
+        InputError: fewer are there than the chunk's size, which does not stand for unknown.
     """
     there = source.size - data.begin
-    if unknown:
-        if not 0 <= data.size <= before:
-            return there, source.size, ()
-        end = _after_chunks(source, data.begin + before, read)
-        if end == source.size:  # other chunks follow, or nothing: there is no sound
-            return min(before, there), end, ()
-        return there, source.size, (
-            f"has a header that was never completed: it promises no samples; the "
-            f"{there - before} bytes that follow are heard",
-        )
+    if not unknown:
+        return _known_extent(source, data, read, there)
+    if not 0 <= data.size <= before:
+        return _Extent(there, source.size)
+    end = _after_chunks(source, data.begin + before, read)
+    if end == source.size:  # other chunks follow, or nothing: there is no sound
+        return _Extent(min(before, there), end)
+    note = (
+        f"has a header that was never completed: it promises no samples; the {there - before} "
+        f"bytes that follow are heard"
+    )
+    return _Extent(there, source.size, (note,))
+
+
+def _known_extent(source: Source, data: _Chunk, read: _Reader, there: int) -> _Extent:
     if data.size > there:
         raise InputError(
             f"{source.name}: is truncated: its header promises {data.size} bytes of samples, "
             f"{there} are there. Copy the file again."
         )
     close = data.begin + data.size
-    if _is_start(source, close):
-        return data.size, close, ()
-    end = _after_chunks(source, data.next, read)
     left = source.size - close
+    end = close if _is_start(source, close) else _after_chunks(source, data.next, read)
     if end > data.next or left <= _CRUMBS or _is_start(source, end):
-        return data.size, end, ()
+        return _Extent(data.size, end)
     if only_zeros(source, close):
-        return data.size, source.size, ()
-    return there, source.size, (
+        return _Extent(data.size, source.size)
+    note = (
         f"has a header that promises {data.size} bytes of samples; {left} more follow and are "
-        f"heard as well",
+        f"heard as well"
     )
+    return _Extent(there, source.size, (note,))
 
 
 def _after_chunks(source: Source, place: int, read: _Reader) -> int:
@@ -246,11 +258,11 @@ def _riff_big(source: Source, place: int) -> _Chunk | None:
     return _small(source, place, "big")
 
 
-def _small(source: Source, place: int, order: str) -> _Chunk | None:
+def _small(source: Source, place: int, order: _Order) -> _Chunk | None:
     head = source.at(place, 8)
     if len(head) < 8 or not _is_name(head[:4]):
         return None
-    size = int.from_bytes(head[4:], order)  # type: ignore[arg-type]
+    size = int.from_bytes(head[4:], order)
     return _Chunk(head[:4], place, place + 8, size, place + 8 + size + size % 2)
 
 

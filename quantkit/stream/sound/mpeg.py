@@ -133,7 +133,7 @@ def find(source: Source, start: int) -> Found:
         if frame is None or (strange and not _goes_on(source, place, frame)):
             after = after_tags(source, place)
             if after == place:
-                found = _resync(source, place, last and last.first)
+                found = _resync(source, place, last.first if last else None)
                 if found is None:
                     break
                 junk += found - place

@@ -89,7 +89,9 @@ def _refuse_unended(source: Source, open_serials: dict[int, int | None]) -> None
 
 
 def _truncated(source: Source) -> InputError:
-    return InputError(f"{source.name}: is truncated: its last Ogg page is not there. Copy it again.")
+    return InputError(
+        f"{source.name}: is truncated: its last Ogg page is not there. Copy it again."
+    )
 
 
 def _checksum(page: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from quantkit.stream.sound.source import Source
 
 #: Formats without a header, which only a suffix tells: telephony's.
 _HEADERLESS = {".gsm": "GSM610", ".vox": "VOX_ADPCM"}
+#: How many samples a NIST SPHERE file says that it has.
+_SPHERE_COUNT = re.compile(rb"\nsample_count -i (\d{1,18})\s")
 #: So many bytes after a recording are nothing worth saying: what padding and closing marks take.
 _CRUMBS = 64
 #: More recordings than this in one file are an attack on whoever reads it.
@@ -83,6 +86,9 @@ def _unwalked(source: Source) -> Part:
             f"{source.name}: is a MIDI sample dump (SDS), which holds no speech. Convert it first."
         )
     whole = range(source.size)
+    if head == b"NIST":
+        count = _SPHERE_COUNT.search(source.at(0, 1024))
+        return Part((whole,), promised=int(count[1]) if count else None)
     if suffix in _HEADERLESS and not (suffix == ".gsm" and head[:1] and head[0] >> 4 != 0xD):
         return Part((whole,), headerless=_HEADERLESS[suffix])
     return Part((whole,))

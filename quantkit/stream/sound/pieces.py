@@ -20,8 +20,9 @@ _TAG = 128
 class PiecesFile(io.RawIOBase):
     """The pieces one after the other, to be read by libsndfile.
 
-    `claim` is a size to tell instead of the true one if it is larger; the last bytes of it read as
-    zeros, for who looks for a tag there, and those before as the end. libsndfile's calls cannot raise through a C library: what goes wrong is in `error`, and reads as the end.
+    `claim` is a size to tell instead of the true one if it is larger; its last bytes read as zeros,
+    for who looks for a tag there, and those before as the end. libsndfile's calls cannot raise
+    through it: what goes wrong is in `error`, and reads as the end too.
     """
 
     def __init__(self, source: Source, pieces: Sequence[Piece], claim: int = 0) -> None:

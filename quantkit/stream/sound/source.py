@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from quantkit.core.errors import InputError
 
@@ -22,7 +22,6 @@ PIPE_LIMIT = 1 << 30
 IN_MEMORY = 1 << 26
 _BLOCK = 1 << 16
 
-_CLOSED_INPUT = "standard input is closed. Pipe audio into it or name a file."
 _HINTS = {
     errno.ENOENT: "no such audio file. Check the path.",
     errno.ENOTDIR: "no such audio file: a part of the path is no directory. Check the path.",
@@ -30,7 +29,7 @@ _HINTS = {
     errno.EPERM: "permission denied. Let this user read it, or copy it.",
     errno.EMFILE: "too many files are open in this process. Raise the limit (ulimit -n).",
     errno.ENFILE: "too many files are open on this machine. Close some programs.",
-    errno.EBADF: _CLOSED_INPUT,
+    errno.EBADF: "is standard input, which is closed. Pipe audio into it or name a file.",
 }
 
 
@@ -52,12 +51,10 @@ class Source:
             self._file.seek(start)
             return self._file.read(max(0, min(count, self.size - start)))
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
@@ -69,11 +66,7 @@ def open_source(path: Path) -> Source:
             pipe that gives more than `PIPE_LIMIT` bytes.
     """
     with _explained(path):
-        file = (
-            open(0, "rb", closefd=False)  # noqa: SIM115, PTH123 (closed with the source)
-            if path == STANDARD_INPUT
-            else _open(path)
-        )
+        file = _standard_input() if path == STANDARD_INPUT else _open(path)
         try:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode) or path == STANDARD_INPUT:
@@ -90,6 +83,12 @@ def open_source(path: Path) -> Source:
     return source
 
 
+def _standard_input() -> IO[bytes]:
+    if sys.__stdin__ is None:  # else its number may be that of a file opened since
+        raise OSError(errno.EBADF, "closed")
+    return open(0, "rb", closefd=False)
+
+
 def _open(path: Path) -> IO[bytes]:
     if path.is_dir():
         raise InputError(f"{path}: is a directory. Name the audio files in it, one by one.")
@@ -100,23 +99,18 @@ def _open(path: Path) -> IO[bytes]:
 
 def _refuse_devices(path: Path, mode: int) -> None:
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        kind = "a terminal or another device"
-        raise InputError(f"{path}: is {kind}. Name an audio file, or pipe audio into it.")
+        raise InputError(
+            f"{path}: is a terminal or another device. Name an audio file, or pipe audio into it."
+        )
 
 
 def _taken(path: Path, pipe: IO[bytes]) -> IO[bytes]:
     """What a pipe gives, where it can be read again: libsndfile goes back and forth."""
     kept = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
     try:
-        while block := pipe.read(_BLOCK):
-            if kept.tell() + len(block) > PIPE_LIMIT:
-                raise InputError(
-                    f"{path}: gives more than {PIPE_LIMIT >> 20} MB; so much of a pipe is taken. "
-                    f"Write it to a file first."
-                )
+        while kept.tell() <= PIPE_LIMIT and (block := pipe.read(_BLOCK)):
             _keep(path, kept, block)
-        if kept.tell() == 0:
-            raise InputError(f"{path}: gives nothing (0 bytes). Check what writes into it.")
+        _refuse_size(path, kept.tell())
     except BaseException:
         kept.close()
         raise
@@ -131,6 +125,16 @@ def _keep(path: Path, kept: IO[bytes], block: bytes) -> None:
             f"{path}: what it gives cannot be kept in {tempfile.gettempdir()} "
             f"({error.strerror}). Make room there, set TMPDIR, or write it to a file first."
         ) from error
+
+
+def _refuse_size(path: Path, size: int) -> None:
+    if size == 0:
+        raise InputError(f"{path}: gives nothing (0 bytes). Check what writes into it.")
+    if size > PIPE_LIMIT:
+        raise InputError(
+            f"{path}: gives more than {PIPE_LIMIT >> 20} MB; so much of a pipe is taken. Write it "
+            f"to a file first."
+        )
 
 
 @contextmanager
