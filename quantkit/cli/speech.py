@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,14 +15,18 @@ from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.errors import InputError
 from quantkit.core.speech import read_texts
+from quantkit.core.text import one_line
 from quantkit.terminal.console import Partial, complain, say, say_json
+
+#: More threads than this are a slip of the hand, and as many as a process may have in some places.
+_MOST_THREADS = 1024
 
 
 @app.command
 def transcribe(
     artifact: str,
     /,
-    *audio: Path,
+    *audio: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     json: Annotated[bool, Parameter(negative="")] = False,
     realtime: Annotated[bool, Parameter(negative="")] = False,
     streams: int = 1,
@@ -33,7 +39,8 @@ def transcribe(
 
     Args:
         artifact: the artifact directory, or hf://ORGANISATION/NAME[@REVISION].
-        audio: files of any sample rate and channel count.
+        audio: files of any sample rate and channel count; - is standard input, and pipes are
+            taken to their end.
         json: one JSON object a line and file, with token times.
         realtime: take the audio as slowly as it was spoken.
         streams: files at a time; together they take less time than one after the other.
@@ -46,34 +53,70 @@ def transcribe(
     """
     from quantkit.stream import Transcriber
 
-    if not audio:
-        raise InputError("transcribe: found no audio file, accepted: one or more after ARTIFACT")
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads: found {threads}, accepted: 1 or more")
-    if streams < 1:
-        raise InputError(f"--streams: found {streams}, accepted: 1 or more")
-    if realtime and streams > 1:
-        raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
+    _refuse(audio, threads, streams, realtime=realtime)
     texts = read_texts(references) if references else {}
     transcriber = Transcriber.load(open_artifact(artifact), threads, prepare=prepare, check=check)
     if streams == 1:
         results = _one_by_one(transcriber, audio, realtime=realtime, partial=not json)
     else:
         results = _together(transcriber, audio, streams)
-    code = 0
-    for path, result in zip(audio, results, strict=True):
-        if isinstance(result, InputError):
-            complain(str(result))
-            code = result.exit_code
-            continue
-        if json:
-            say_json(result)
-        elif path.resolve() in texts:
-            say(f"{path}\n  said     {texts[path.resolve()]}\n  decoded  {result['text']}")
+    codes = [0]
+    with _notes_shown():
+        for path, result in zip(audio, results, strict=True):
+            if isinstance(result, InputError):
+                complain(str(result))
+                codes.append(result.exit_code)
+            elif json:
+                say_json(result)
+            else:
+                _print(path, result["text"], texts, named=len(audio) > 1)
+    return max(codes)
+
+
+def _refuse(audio: Sequence[Path], threads: int | None, streams: int, *, realtime: bool) -> None:
+    """Refuse what can be seen to be wrong before anything is loaded."""
+    if not audio:
+        raise InputError("transcribe: found no audio file, accepted: one or more after ARTIFACT")
+    for word in map(str, audio):
+        # With - for a file, what looks like an option arrives here as well.
+        if word.startswith("-") and word != "-" and not Path(word).exists():
+            raise InputError(f"{word}: is neither an option of transcribe nor an audio file")
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise InputError(f"--threads: found {threads}, accepted: 1 to {_MOST_THREADS}")
+    if streams < 1:
+        raise InputError(f"--streams: found {streams}, accepted: 1 or more")
+    if realtime and streams > 1:
+        raise InputError(f"--realtime: found with --streams {streams}, accepted: one at a time")
+
+
+def _print(path: Path, text: str, texts: dict[Path, str], *, named: bool) -> None:
+    """A file's text, below what was said where that is known."""
+    name, text = one_line(str(path)), one_line(text)
+    said = texts.get(path.resolve()) if texts else None
+    if said is not None:
+        say(f"{name}\n  said     {one_line(said)}\n  decoded  {text}")
+    else:
+        say(f"{name}: {text}" if named else text)
+
+
+@contextmanager
+def _notes_shown() -> Iterator[None]:
+    """What the runtime warns of in a file is said as errors are, each time."""
+    from quantkit.stream import AudioWarning, StreamWarning
+
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+        if issubclass(category, AudioWarning):
+            complain(str(message))
         else:
-            name = f"{path}: " if len(audio) > 1 else ""
-            say(f"{name}{result['text']}")
-    return code
+            usual(message, category, *more, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", AudioWarning)
+        warnings.simplefilter("ignore", StreamWarning)  # it knows no file: see `lost_frames`
+        warnings.showwarning = show
+        yield
 
 
 def _one_by_one(
@@ -102,7 +145,7 @@ def _transcribe(
     transcriber: Any, path: Path, partial: Partial, *, realtime: bool
 ) -> dict[str, Any]:
     """One file's line; its `rtfx` counts the time at work, not the pauses of realtime."""
-    from quantkit.stream import Transcript, paced, read_blocks
+    from quantkit.stream import paced, read_blocks
 
     rate = transcriber.settings.sample_rate
     stream = transcriber.stream()
@@ -110,24 +153,30 @@ def _transcribe(
     busy = 0.0
     for block in paced(blocks, rate) if realtime else blocks:
         began = time.perf_counter()
-        if stream.push(block):
-            partial.show(stream.text)
+        if stream.push(block) and partial.shown:
+            partial.show(one_line(stream.text))
         busy += time.perf_counter() - began
     began = time.perf_counter()
     stream.flush()
     busy += time.perf_counter() - began
-    tokens = transcriber.timed(stream.tokens)
-    return _line(path, Transcript(stream.text, tokens, stream.duration_s, busy))
+    return _line(path, transcriber.transcript(stream, blocks, busy))
 
 
 def _line(path: Path, heard: Any) -> dict[str, Any]:
     """One file's line of `--json`."""
     from dataclasses import asdict
 
+    if heard.lost_frames:
+        complain(
+            f"{one_line(str(path))}: {heard.lost_frames} encoder frames are not finite numbers: "
+            f"left out"
+        )
     return {
         "file": str(path),
         "duration_s": heard.duration_s,
         "text": heard.text,
         "tokens": [asdict(token) for token in heard.tokens],
         "rtfx": heard.rtfx,
+        "replaced_samples": heard.replaced_samples,
+        "lost_frames": heard.lost_frames,
     }

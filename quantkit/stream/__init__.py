@@ -1,6 +1,6 @@
 """The CPU runtime: streaming log-mel, encoder step, greedy transducer. No torch, no NeMo."""
 
-from quantkit.stream.audio import read_audio, read_blocks
+from quantkit.stream.audio import AudioBlocks, AudioWarning, read_audio, read_blocks
 from quantkit.stream.chunks import Chunk, ChunkWindows
 from quantkit.stream.encoder import EncoderStep
 from quantkit.stream.greedy import GreedyDecoder, Hypothesis, Token, TransducerModel
@@ -11,11 +11,14 @@ from quantkit.stream.realtime import paced
 from quantkit.stream.sessions import check_session, open_session
 from quantkit.stream.settings import MelSettings, StreamingSettings
 from quantkit.stream.tokens import Vocabulary
+from quantkit.stream.track import StreamWarning
 from quantkit.stream.transcriber import Stream, TimedToken, Transcriber, Transcript
 from quantkit.stream.transducer import Prediction, Transducer
 
 __all__ = [
     "LATENCY_DEFINITION",
+    "AudioBlocks",
+    "AudioWarning",
     "Chunk",
     "ChunkWindows",
     "EncoderStep",
@@ -27,6 +30,7 @@ __all__ = [
     "Prediction",
     "Stream",
     "StreamPool",
+    "StreamWarning",
     "StreamingSettings",
     "TimedToken",
     "Token",

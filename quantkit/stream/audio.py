@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import soundfile
@@ -12,20 +15,32 @@ import soxr
 from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
+from quantkit.stream.samples import LARGEST, silence_unsound
+from quantkit.stream.sound import Part, PiecesFile, Source, find_parts, open_source
 
 Array = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
 
-#: libsndfile's log line when a header promises more bytes than the file has.
-_SHORT_CHUNK = re.compile(
-    r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
-)
-#: Sizes from here on are what programs write into a header when they do not know the length yet.
-_UNKNOWN_SIZE = 0x7FF00000
-#: By so many samples may the length of an MP3 be wrong that has to be guessed from its size.
-_MP3_FRAME = 1152
-_UNENDED_OGG = "Last page lacks an end-of-stream bit"
+#: Rates that are heard, in hertz: below them is no speech, above them no recorder.
+_RATES = (1_000, 768_000)
+#: Numbers read at a time, whatever a header says of rates and channels.
+_MOST_NUMBERS = 1 << 18
+#: libsndfile's count of frames where it does not know.
+_UNKNOWN = (1 << 63) - 1
+#: What libsndfile's log tells of formats that are not walked here: that a file is shorter than its
+#: header, and of how many samples a channel has by the header.
+_CUT = re.compile(r"^\s*BODY : \d+ \(should be|truncated", re.MULTILINE)
+_CUT_LOGGED = ("VOC", "SVX", "MAT4", "MAT5")
+_FRAMES = re.compile(r"^\s*Frames\s*: (\d{1,18})$", re.MULTILINE)
+_FRAMES_LOGGED = ("AVR", "MPC2K")
+#: So much quieter than its loudest channel (amplitude) is a mean whose channels cancel, where that
+#: channel is louder than this.
+_CANCELLED, _AUDIBLE = 0.03, 0.003
+
+
+class AudioWarning(UserWarning):
+    """A recording is heard, but not as its header says, or not all of it is sound."""
 
 
 def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Array:
@@ -37,106 +52,242 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Array:
     return np.concatenate(list(read_blocks(path, sample_rate)))
 
 
-def read_blocks(
-    path: Path, sample_rate: int = SAMPLE_RATE, block_s: float = 1.0
-) -> Iterator[Array]:
+def read_blocks(path: Path, sample_rate: int = SAMPLE_RATE, block_s: float = 1.0) -> AudioBlocks:
     """A file as consecutive blocks of about `block_s` seconds, float32 [n] at `sample_rate`.
 
-    Channels are averaged; another rate is resampled with state across blocks (soxr, high quality),
-    so the blocks joined are the samples of `read_audio` and a long file needs no memory, unless it
-    is an MP3.
+    `-` is standard input; what a pipe gives is taken to its end first. Channels are averaged;
+    another rate is resampled with state across blocks (soxr, high quality), so the blocks joined
+    are the samples of `read_audio` and a long file needs no memory. A file is read to its end,
+    whatever its header says; recordings that somebody joined are heard one after the other. What
+    differs from the header is said in an `AudioWarning`, as is how many samples were made silent
+    (see `quantkit.stream.samples`), and that channels cancel each other.
 
     Raises:
-        InputError: the file is missing, a directory, empty, truncated, not audio, has no samples
-            or has samples that are not finite numbers. Content is checked as it is read.
+        InputError: nothing is there to be read, it is not audio, truncated or damaged, has no
+            samples, or a rate that no speech has. Content is checked as it is read.
     """
-    with _open(path) as file:
-        _refuse_truncated(path, file.extra_info)
-        resampler = None
-        if file.samplerate != sample_rate:
-            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        size = max(1, round(block_s * file.samplerate))
-        # After each read soundfile seeks, which spoils the next samples of an MP3.
-        whole = _read(path, file, file.frames, 0) if file.format == "MP3" else None
-        done, total = 0, file.frames if whole is None else len(whole)
-        while done < total:
-            count = min(size, total - done)
-            block = _read(path, file, count, done) if whole is None else whole[done:][:count]
-            done += len(block)
-            if resampler is not None:
-                block = resampler.resample_chunk(block, last=done == total)
-            yield block
+    return AudioBlocks(path, sample_rate, block_s)
 
 
 def duration_s(path: Path) -> float:
-    """Seconds of audio in a file, as its header tells.
+    """Seconds of audio in a file.
 
     Raises:
         InputError: the file is missing, a directory, empty, not audio or has no samples.
     """
-    with _open(path) as file:
-        return float(file.frames / file.samplerate)
+    total = 0.0
+    with open_source(path) as source:
+        for part in find_parts(source)[0]:
+            with _Recording(source, part) as recording:
+                total += recording.frames / recording.rate
+    if total == 0:
+        raise _silent(path)
+    return total
 
 
-def _open(path: Path) -> soundfile.SoundFile:
-    if not path.exists():
-        raise InputError(f"{path}: no such audio file. Check the path.")
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory. Name the audio files in it, one by one.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes). Record or copy the file again.")
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as audio ({_reason(error)}). Accepted are the formats of "
-            f"libsndfile, such as WAV, FLAC, OGG and MP3; convert others first."
-        ) from error
-    if file.frames <= 0:
-        file.close()
-        raise InputError(f"{path}: has a header but no samples. Record or copy the file again.")
-    return file
+class AudioBlocks(Iterator[Array]):
+    """The blocks of a file; `replaced_samples` is how many numbers in it were made silent."""
 
+    def __init__(self, path: Path, sample_rate: int, block_s: float) -> None:
+        self.replaced_samples = 0
+        self._path = path
+        self._blocks = self._read(sample_rate, block_s)
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string).strip() or f"libsndfile error {error.code}"
-    return str(error)
+    def __next__(self) -> Array:
+        return next(self._blocks)
 
-
-def _refuse_truncated(path: Path, log: str) -> None:
-    """A truncated file is read up to its end in silence; only libsndfile's log tells."""
-    short = _SHORT_CHUNK.search(log)
-    if short:
-        promised, present = int(short.group(1)), int(short.group(2))
-        if present < promised < _UNKNOWN_SIZE:
-            raise InputError(
-                f"{path}: is truncated: its header promises {promised} bytes of samples, "
-                f"{present} are there. Copy the file again."
+    def _read(self, sample_rate: int, block_s: float) -> Iterator[Array]:
+        cancelled, heard = 0.0, False
+        with open_source(self._path) as source:
+            parts, notes = find_parts(source)
+            for note in notes:
+                self._say(note)
+            for part in parts:
+                with _Recording(source, part) as recording:
+                    mixed = self._mixed(recording, max(1, round(block_s * recording.rate)))
+                    for block in _resampled(mixed, recording.rate, sample_rate):
+                        heard = True
+                        yield block
+                    cancelled += recording.cancelled / recording.rate
+        if not heard:
+            raise _silent(self._path)
+        if cancelled > 0:
+            self._say(
+                f"has channels that cancel each other for {cancelled:.1f} s, which is next to "
+                f"silent in their mean. One of them is inverted; give one channel"
             )
-    if _UNENDED_OGG in log:
-        raise InputError(f"{path}: is truncated: its last Ogg page is not there. Copy it again.")
+        if self.replaced_samples:
+            self._say(
+                f"has samples that are not finite or beyond {LARGEST:.0f} (full scale is 1): "
+                f"{self.replaced_samples} are taken as silence"
+            )
+
+    def _mixed(self, recording: _Recording, size: int) -> Iterator[Array]:
+        """The mean of the channels, in blocks of `size` samples."""
+        for block in recording.blocks(size):
+            sound, replaced = silence_unsound(block)
+            self.replaced_samples += replaced
+            if sound.shape[1] == 1:
+                yield sound[:, 0]
+                continue
+            mean = sound.mean(axis=1)
+            recording.listen(sound, mean)
+            yield mean
+
+    def _say(self, note: str) -> None:
+        # Nobody's line of code is to blame: the message names the file.
+        warnings.warn(f"{self._path}: {note}.", AudioWarning, stacklevel=2)
 
 
-def _read(path: Path, file: soundfile.SoundFile, count: int, done: int) -> Array:
-    """The next `count` samples as one channel; `done` is the number already read."""
-    try:
-        block: Array = file.read(count, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"{path}: is damaged or truncated: sample {done} or one soon after it cannot be read "
-            f"({_reason(error)}). Copy the file again."
-        ) from error
-    if count - len(block) > (_MP3_FRAME if file.format == "MP3" else 0):
-        raise InputError(
-            f"{path}: is truncated: its header promises {file.frames} samples, "
-            f"{done + len(block)} could be read. Copy the file again."
-        )
-    finite = np.isfinite(block)
-    if not finite.all():
-        first = int(np.flatnonzero(~finite.all(axis=1))[0])
-        raise InputError(
-            f"{path}: sample {done + first} (at {(done + first) / file.samplerate:.3f} s) is "
-            f"{block[first][~finite[first]][0]}; finite numbers are expected. Repair the recording."
-        )
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
+    """Does not seek after each read, which spoils MP3 and fails where no length is known."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@dataclass
+class _Recording:
+    """One part of a file as libsndfile decodes it; `cancelled` counts samples that mixing loses."""
+
+    source: Source
+    part: Part
+    cancelled: int = 0
+
+    def __enter__(self) -> Self:
+        self._bytes = PiecesFile(self.source, self.part.pieces, self.part.claim)
+        self._file = self._open()
+        if self._file.format in _CUT_LOGGED and _CUT.search(self._file.extra_info):
+            self._file.close()
+            raise InputError(
+                f"{self.source.name}: is truncated: it ends before its header says so. "
+                f"Copy the file again."
+            )
+        low, high = _RATES
+        if not low <= self.rate <= high:
+            self._file.close()
+            raise InputError(
+                f"{self.source.name}: has {self.rate} samples a second; {low} to {high} are "
+                f"accepted. Check what wrote it."
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return int(self._file.samplerate)
+
+    @property
+    def frames(self) -> int:
+        """Samples of a channel, which have to be read if no header tells."""
+        if self.part.claim or self._file.frames == _UNKNOWN:
+            if self.part.promised is not None:
+                return self.part.promised
+            return sum(map(len, self.blocks(self.rate)))
+        return int(self._file.frames)
+
+    def blocks(self, size: int) -> Iterator[Array]:
+        """Blocks of `size` samples and the rest, float32 [n, channels].
+
+        Raises:
+            InputError: the recording cannot be read on, or ends before its header says so.
+        """
+        done = 0
+        while True:
+            block = self._read(size, done)
+            done += len(block)
+            if len(block):
+                yield block
+            if len(block) < size:
+                break
+        promised, spare = self._promised(), self.part.spare
+        if promised is not None and done < promised - spare:
+            raise InputError(
+                f"{self.source.name}: is truncated: its header promises {promised} samples, "
+                f"{done} could be read. Copy the file again."
+            )
+        if promised is not None and self.part.spare == 0 and done > promised:
+            warnings.warn(
+                f"{self.source.name}: has a header that promises {promised} samples; {done} are "
+                f"there and heard.",
+                AudioWarning,
+                stacklevel=2,
+            )
+
+    def _promised(self) -> int | None:
+        """Samples of a channel that a header tells."""
+        if self.part.promised is not None:
+            return self.part.promised
+        if self._file.format in _FRAMES_LOGGED:
+            logged = _FRAMES.search(self._file.extra_info)
+            return int(logged[1]) if logged else None
+        return None if self._file.frames == _UNKNOWN else int(self._file.frames)
+
+    def listen(self, sound: Array, mean: Array) -> None:
+        """Notice where channels [n, channels] are heard and their mean [n] is not."""
+        loudest = np.sqrt(np.square(sound).mean(axis=0).max())
+        if loudest > _AUDIBLE and np.sqrt(np.square(mean).mean()) < _CANCELLED * loudest:
+            self.cancelled += len(mean)
+
+    def _read(self, count: int, done: int) -> Array:
+        """The next `count` samples, or those that are left; `done` is the number already read."""
+        most = max(1, _MOST_NUMBERS // self._file.channels)
+        blocks: list[Array] = []
+        while count:
+            try:
+                block = self._file.read(min(count, most), dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise self._bytes.error or InputError(
+                    f"{self.source.name}: is damaged or truncated: sample {done} or one soon after "
+                    f"it cannot be read ({_reason(error)}). Copy the file again."
+                ) from error
+            if self._bytes.error:
+                raise self._bytes.error
+            blocks.append(block)
+            count -= len(block)
+            if len(block) < most and count:
+                break
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def _open(self) -> soundfile.SoundFile:
+        given = {}
+        if self.part.headerless:
+            given = {
+                "format": "RAW",
+                "subtype": self.part.headerless,
+                "samplerate": 8000,
+                "channels": 1,
+            }
+        try:
+            return _ForwardFile(self._bytes, "r", **given)
+        except soundfile.LibsndfileError as error:
+            raise self._bytes.error or InputError(
+                f"{self.source.name}: cannot be read as audio ({_reason(error)}). Accepted are the "
+                f"formats of libsndfile, such as WAV, FLAC, OGG and MP3; convert others first."
+            ) from error
+
+
+def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Array]:
+    """The same sound at another rate."""
+    if rate == wanted:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+    before: Array | None = None
+    for block in blocks:
+        if before is not None:
+            yield resampler.resample_chunk(before)
+        before = block
+    if before is not None:
+        yield resampler.resample_chunk(before, last=True)
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).strip() or f"libsndfile error {error.code}"
+
+
+def _silent(path: Path) -> InputError:
+    return InputError(f"{path}: has a header but no samples. Record or copy the file again.")

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.stream.chunks import Chunk
+from quantkit.stream.running import RUN_ERRORS, cannot_run
 from quantkit.stream.stepping import SteppedSession
 
 Array = NDArray[np.float32]
@@ -35,10 +36,17 @@ class EncoderStep:
         self._steps.reset()
 
     def step(self, chunk: Chunk) -> Array:
-        """Encode the next chunk: its valid frames, float32 [1, T, dim], newly allocated."""
+        """Encode the next chunk: its valid frames, float32 [1, T, dim], newly allocated.
+
+        Raises:
+            InputError: ONNX Runtime cannot run the graph.
+        """
         np.copyto(self._steps.inputs["features"], chunk.features)
         self._steps.inputs["length"][0] = chunk.length
-        self._steps.run()
+        try:
+            self._steps.run()
+        except RUN_ERRORS as error:
+            raise cannot_run("encoder.onnx", error) from error
         valid = int(self._steps.outputs["encoded_length"][0])
         encoded: Array = self._steps.outputs["encoded"][:, :valid].copy()
         return encoded

@@ -8,11 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from quantkit.core.errors import InputError
-from quantkit.stream.audio import read_blocks
+from quantkit.stream.audio import AudioBlocks, read_blocks
 from quantkit.stream.pool import PooledStream, StreamPool
 
 
@@ -25,7 +22,7 @@ class PlayedFile:
 
     index: int
     stream: PooledStream
-    blocks: Iterator[NDArray[np.float32]]
+    blocks: AudioBlocks
     error: InputError | None = None
     began: float = field(default_factory=time.perf_counter)
 

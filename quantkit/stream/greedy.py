@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from quantkit.core.errors import InputError
+
 Array = NDArray[np.float32]
 
 P = TypeVar("P")
@@ -77,13 +79,22 @@ class GreedyDecoder(Generic[P]):
             hypotheses: of N streams.
             encoded: their frames, float32 [N, T, dim].
             lengths: how many of the T frames each stream has.
+
+        Raises:
+            InputError: the joint network says NaN, which is larger and smaller than nothing.
         """
         cursors = [
             _Cursor(*one) for one in zip(hypotheses, encoded, lengths, strict=True) if one[2]
         ]
         while cursors:
             predictions = [cursor.hypothesis.prediction for cursor in cursors]
-            choices = self._model.logits(_joined(cursors), predictions).argmax(axis=-1)
+            logits = self._model.logits(_joined(cursors), predictions)
+            if np.isnan(logits.sum()):
+                raise InputError(
+                    "joint.onnx: its logits are not numbers (NaN) for finite frames. The artifact "
+                    "is damaged or was quantized from such weights; build it again."
+                )
+            choices = logits.argmax(axis=-1)
             cursors = [
                 cursor
                 for cursor, row in zip(cursors, choices, strict=True)

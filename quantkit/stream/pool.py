@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime as ort
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from quantkit.stream.greedy import GreedyDecoder
 from quantkit.stream.settings import StreamingSettings
@@ -12,14 +13,17 @@ from quantkit.stream.tokens import Vocabulary
 from quantkit.stream.track import Track
 from quantkit.stream.transducer import Prediction, Transducer
 
+Array = NDArray[np.float32]
+
 
 class PooledStream(Track):
     """One stream of a pool: takes samples at any time; tokens come with the pool's steps."""
 
     def push(self, samples: ArrayLike) -> None:
-        """Take mono samples at the artifact's rate, [n] of any n.
+        """Take mono samples at the artifact's rate, [n] of any n; see `Track.take`.
 
         Raises:
+            TypeError: the samples are of a type that is no sound, or whose range is not known.
             ValueError: the samples are not one-dimensional, or the stream has ended.
         """
         self.take(samples)
@@ -83,8 +87,18 @@ class StreamPool:
         if streams:
             chunks = [stream.waiting.popleft() for stream in streams]
             encoded, lengths = self._encoder.step(chunks)
+            if not np.isfinite(encoded).all():
+                self._lose(streams, encoded, lengths)
             self._decoder.extend([stream.hypothesis for stream in streams], encoded, lengths)
         return len(streams)
+
+    def _lose(self, streams: list[PooledStream], encoded: Array, lengths: list[int]) -> None:
+        """Start those streams anew whose frames are not finite, and leave these frames out."""
+        for slot, stream in enumerate(streams):
+            if not np.isfinite(encoded[slot, : lengths[slot]]).all():
+                stream.lose(lengths[slot])
+                self._encoder.clear(slot)
+                lengths[slot] = 0
 
     def _bring_forward(self) -> int:
         """Bring the streams with a chunk into the first slots; return how many there are."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quantkit.stream.chunks import Chunk
 from quantkit.stream.encoder import rings, zeros
+from quantkit.stream.running import RUN_ERRORS, cannot_run
 
 Array = NDArray[np.float32]
 
@@ -49,6 +50,9 @@ class EncoderSlots:
         Returns:
             Frames, float32 [chunks, T, dim], good until the next step, and how many of the T
             frames each stream has.
+
+        Raises:
+            InputError: ONNX Runtime cannot run the graph.
         """
         count = len(chunks)
         for slot, chunk in enumerate(chunks):
@@ -56,7 +60,10 @@ class EncoderSlots:
             self._inputs["length"][slot] = chunk.length
         if count not in self._bindings:
             self._bindings[count] = self._bind(count)
-        self._session.run_with_iobinding(self._bindings[count])
+        try:
+            self._session.run_with_iobinding(self._bindings[count])
+        except RUN_ERRORS as error:
+            raise cannot_run("encoder.onnx", error) from error
         for name in self._copied:
             self._inputs[name][:count] = self._outputs[f"{name}_next"][:count]
         lengths: list[int] = self._outputs["encoded_length"][:count].tolist()

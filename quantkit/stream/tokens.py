@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.core.errors import InputError
+from quantkit.core.text import brief
 
 TOKENS_FILE = "tokens.txt"
 BLANK = "<blk>"
@@ -19,6 +20,8 @@ UNKNOWN = {"<unk>": " \u2047 "}
 #: How Python marks a byte that is not UTF-8.
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+#: What a piece cannot have: it would act on the terminal that shows the text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Vocabulary:
             lines.pop()
         pieces = [_piece(line, number, path) for number, line in enumerate(lines)]
         if not pieces or pieces[-1] != BLANK:
-            last = repr(lines[-1]) if lines else "nothing"
+            last = brief(repr(lines[-1]), 200) if lines else "nothing"
             raise InputError(f"{path}: ends with {last}; the last line must be '{BLANK} <id>'.")
         return cls(tuple(pieces[:-1]))
 
@@ -57,21 +60,40 @@ class Vocabulary:
 
         Runs of byte pieces become UTF-8; each byte that is not valid becomes U+FFFD.
         """
+        spelling = Spelling(self)
+        spelling.add(ids)
+        return spelling.text
+
+
+class Spelling:
+    """The text of tokens that come one after the other, each of which is looked at once."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._pieces = vocabulary.pieces
+        self._known = ""
+        self._run = bytearray()
+
+    def add(self, ids: Iterable[int]) -> None:
+        """Take the next tokens."""
         parts: list[str] = []
-        run = bytearray()
-        for piece in (self.pieces[index] for index in ids):
+        for piece in (self._pieces[index] for index in ids):
             byte = _BYTE.fullmatch(piece)
             if byte:
-                run.append(int(byte.group(1), 16))
+                self._run.append(int(byte.group(1), 16))
                 continue
-            if run:
-                parts.append(_utf8(run))
-                run.clear()
+            if self._run:
+                parts.append(_utf8(self._run))
+                self._run.clear()
             # SentencePiece puts one space before the text, which its decoder takes away again.
-            visible = piece if any(parts) else piece.removeprefix(SPACE)
+            begun = self._known or any(parts)
+            visible = piece if begun else piece.removeprefix(SPACE)
             parts.append(UNKNOWN.get(visible, visible.replace(SPACE, " ")))
-        parts.append(_utf8(run))
-        return "".join(parts)
+        self._known += "".join(parts)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._known + _utf8(self._run)
 
 
 def _utf8(run: bytearray) -> str:
@@ -82,6 +104,12 @@ def _piece(line: str, number: int, path: Path) -> str:
     piece, _, index = line.rpartition(" ")
     if not piece or index != str(number):
         raise InputError(
-            f"{path}:{number + 1}: is {line!r}; a piece, a space and the id {number} are expected."
+            f"{path}:{number + 1}: is {brief(repr(line), 200)}; a piece, a space and the id "
+            f"{number} are expected."
+        )
+    if _CONTROL.search(piece):
+        raise InputError(
+            f"{path}:{number + 1}: piece {brief(repr(piece), 200)} has a control character; such "
+            f"pieces are written as bytes, <0x1B> say. Build the artifact again."
         )
     return piece

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import ArrayLike
 
 from quantkit.core.errors import InputError
-from quantkit.stream.audio import read_blocks
+from quantkit.stream.audio import AudioBlocks, read_blocks
 from quantkit.stream.encoder import EncoderStep
-from quantkit.stream.files import play
+from quantkit.stream.files import PlayedFile, play
 from quantkit.stream.greedy import GreedyDecoder, Token
 from quantkit.stream.integrity import check_artifact
 from quantkit.stream.pool import StreamPool
@@ -37,12 +38,18 @@ class TimedToken:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said in a file, and how long the audio and its transcription took (seconds)."""
+    """What was said in a file, and how long the audio and its transcription took (seconds).
+
+    `replaced_samples` of the file were made silent (see `quantkit.stream.samples`); `lost_frames`
+    of the encoder were not decoded since they were not finite.
+    """
 
     text: str
     tokens: tuple[TimedToken, ...]
     duration_s: float
     elapsed_s: float
+    replaced_samples: int = 0
+    lost_frames: int = 0
 
     @property
     def rtfx(self) -> float:
@@ -123,10 +130,11 @@ class Transcriber:
         """
         start = time.perf_counter()
         stream = self.stream()
-        for block in read_blocks(path, self.settings.sample_rate):
+        blocks = read_blocks(path, self.settings.sample_rate)
+        for block in blocks:
             stream.push(block)
         stream.flush()
-        return self._transcript(stream, time.perf_counter() - start)
+        return self.transcript(stream, blocks, time.perf_counter() - start)
 
     def pool(self, slots: int) -> StreamPool:
         """Room for `slots` live streams that share the encoder's steps."""
@@ -143,15 +151,38 @@ class Transcriber:
         """
         finished: dict[int, Transcript | InputError] = {}
         upcoming = 0
-        rate = self.settings.sample_rate
-        for file in play(paths, self.pool(streams), streams, rate):
-            finished[file.index] = file.error or self._transcript(file.stream, file.elapsed_s)
+        slots = max(1, min(streams, len(paths)))
+        for file in play(paths, self.pool(slots), slots, self.settings.sample_rate):
+            finished[file.index] = file.error or self._heard(file)
             while upcoming in finished:
                 yield finished.pop(upcoming)
                 upcoming += 1
 
-    def _transcript(self, stream: Track, elapsed_s: float) -> Transcript:
-        return Transcript(stream.text, self.timed(stream.tokens), stream.duration_s, elapsed_s)
+    def transcript(self, stream: Track, blocks: AudioBlocks, elapsed_s: float) -> Transcript:
+        """What was heard of a file's blocks by a stream that has ended.
+
+        Raises:
+            InputError: nothing was, since no encoding was finite.
+        """
+        if 0 < stream.lost_frames == stream.hypothesis.frames:
+            raise InputError(
+                "encoder.onnx: none of its frames are finite numbers, for sound that is. The "
+                "artifact is damaged or was quantized from such weights; build it again."
+            )
+        return Transcript(
+            stream.text,
+            self.timed(stream.tokens),
+            stream.duration_s,
+            elapsed_s,
+            blocks.replaced_samples + stream.replaced_samples,
+            stream.lost_frames,
+        )
+
+    def _heard(self, file: PlayedFile) -> Transcript | InputError:
+        try:
+            return self.transcript(file.stream, file.blocks, file.elapsed_s)
+        except InputError as error:
+            return error
 
     def timed(self, tokens: Sequence[Token]) -> tuple[TimedToken, ...]:
         """Tokens with their pieces and times."""
@@ -175,7 +206,10 @@ class Stream(Track):
     def push(self, samples: ArrayLike) -> list[Token]:
         """Take mono samples at the artifact's rate, [n] of any n; return the tokens they add.
 
+        See `Track.take` for what samples are.
+
         Raises:
+            TypeError: the samples are of a type that is no sound, or whose range is not known.
             ValueError: the samples are not one-dimensional, or the stream has ended.
         """
         self.take(samples)
@@ -190,5 +224,9 @@ class Stream(Track):
         known = len(self.tokens)
         while self.waiting:
             encoded = self._encoder.step(self.waiting.popleft())
+            if not np.isfinite(encoded).all():
+                self.lose(encoded.shape[1])
+                self._encoder.reset()
+                continue
             self._decoder.extend([self.hypothesis], encoded, [encoded.shape[1]])
         return self.tokens[known:]

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from quantkit.stream.running import RUN_ERRORS, cannot_run
 from quantkit.stream.settings import StreamingSettings
 
 Array = NDArray[np.float32]
@@ -29,7 +30,8 @@ class Prediction:
 class Transducer:
     """Holds the two sessions and no other state, so that streams can share it.
 
-    Each of N streams has a prediction of its own; one call serves all N.
+    Each of N streams has a prediction of its own; one call serves all N. What ONNX Runtime cannot
+    run is an InputError.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class Transducer:
         """Joint logits, blank last: [N, T, vocabulary + 1] for frames [N, T, dim], all float32."""
         outputs = np.concatenate([prediction.output for prediction in predictions])
         feeds = {"encoded": encoded, "prediction": outputs}
-        logits: Array = self._joint.run(["logits"], feeds)[0]
+        try:
+            logits: Array = self._joint.run(["logits"], feeds)[0]
+        except RUN_ERRORS as error:
+            raise cannot_run("joint.onnx", error) from error
         return logits
 
     def _predict(self, tokens: Sequence[int], hidden: Array, cell: Array) -> list[Prediction]:
@@ -69,7 +74,10 @@ class Transducer:
             "cell": cell,
         }
         names = ["prediction", "hidden_next", "cell_next"]
-        output, hidden, cell = self._predictor.run(names, feeds)
+        try:
+            output, hidden, cell = self._predictor.run(names, feeds)
+        except RUN_ERRORS as error:
+            raise cannot_run("predictor.onnx", error) from error
         return [
             Prediction(output[i : i + 1], hidden[:, i : i + 1], cell[:, i : i + 1])
             for i in range(len(tokens))

@@ -63,17 +63,17 @@ class Partial:
     """The tail of a growing text, rewritten in place; nothing where there is no terminal."""
 
     def __init__(self, *, wanted: bool) -> None:
-        self._shown = wanted and output().isatty()
+        self.shown = wanted and output().isatty()
 
     def show(self, text: str) -> None:
         """Replace what is shown by the last part of the text that fits on one line."""
-        if self._shown:
+        if self.shown:
             width = shutil.get_terminal_size().columns - 1
             _write(f"\r\x1b[K{one_line(text)[-width:]}")
 
     def clear(self) -> None:
         """Leave the line empty for what comes next."""
-        if self._shown:
+        if self.shown:
             _write("\r\x1b[K")
 
 
