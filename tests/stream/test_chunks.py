@@ -79,7 +79,7 @@ def make_settings(right: int) -> StreamingSettings:
         "schema": SCHEMA, "sample_rate": 16000, "mel": mel, "subsampling_factor": 8,
         "left_context": 70, "right_context": right, "chunk_frames": 8 * (right + 1),
         "window_frames": 17 + 8 * right,
-        "leading_frames": 16, "encoder_frame_s": 0.08, "chunk_s": 0.08 * (right + 1),
+        "leading_frames": 16, "encoder_frame_s": 0.002, "chunk_s": 0.002 * (right + 1),
         "algorithmic_latency_s": 0.0, "latency_definition": "",
         "encoder": {"dim": 8, "layers": 1, "heads": 1, "conv_cache": 8},
         "predictor": {"layers": 1, "hidden": 8},
