@@ -59,7 +59,7 @@ def check_streamable(model: ASRModel) -> None:
     Raises:
         InputError: names every setting that rules the model out, with what is accepted.
     """
-    if not isinstance(model, TRANSDUCERS):
+    if type(model) not in TRANSDUCERS:
         raise InputError(
             f"model class {type(model).__name__} is not a transducer with a BPE tokenizer; "
             f"accepted: {' and '.join(kind.__name__ for kind in TRANSDUCERS)}"
@@ -73,7 +73,7 @@ def check_streamable(model: ASRModel) -> None:
 
 
 def _encoder_faults(encoder: torch.nn.Module) -> list[str]:
-    if not isinstance(encoder, ConformerEncoder):
+    if type(encoder) is not ConformerEncoder:
         return [f"encoder is {type(encoder).__name__}; accepted: ConformerEncoder"]
     faults = []
 
@@ -121,14 +121,14 @@ def _strided(layer: torch.nn.Module) -> bool:
 def _decoder_faults(model: EncDecRNNTBPEModel) -> list[str]:
     faults = []
     decoder, joint = model.decoder, model.joint
-    if not isinstance(decoder, RNNTDecoder):
+    if type(decoder) is not RNNTDecoder:
         faults.append(f"decoder is {type(decoder).__name__}; accepted: RNNTDecoder")
     elif not isinstance(getattr(decoder.prediction["dec_rnn"], "lstm", None), torch.nn.LSTM):
         faults.append(
             "decoder.normalization_mode makes it a "
             f"{type(decoder.prediction['dec_rnn']).__name__}; accepted: null, a plain LSTM"
         )
-    if not isinstance(joint, RNNTJoint):
+    if type(joint) is not RNNTJoint:
         faults.append(f"joint is {type(joint).__name__}; accepted: RNNTJoint")
     elif joint.num_extra_outputs:
         faults.append(

@@ -1,97 +1,175 @@
 """Open a `.nemo` file without trusting it.
 
-A `.nemo` is a tar of a configuration, a tokenizer and a pickled state dict. Only plain files that
-stay inside the archive are unpacked, and the pickle is read with PyTorch's weights-only loader.
+A `.nemo` is a tar of a configuration, a tokenizer and a pickled state dict. Each is read and
+checked where it lies, and NeMo makes the model of what passed: it never sees the file.
 """
 
 from __future__ import annotations
 
-import io
 import logging
-import pickle
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 import torch
-from nemo.collections.asr.models import ASRModel
-from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
+from nemo.collections.asr.models import (
+    EncDecHybridRNNTCTCBPEModel,
+    EncDecRNNTBPEModel,
+)
+from nemo.collections.asr.modules import (
+    AudioToMelSpectrogramPreprocessor,
+    ConformerEncoder,
+    ConvASRDecoder,
+    RNNTDecoder,
+    RNNTJoint,
+)
 from nemo.utils import logging as nemo_logging
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from quantkit.core.errors import InputError
+from quantkit.core.files import require_space
+from quantkit.core.text import one_line
+from quantkit.export import configuration
+from quantkit.export.architecture import check_streamable
+from quantkit.export.archive import opened
+from quantkit.export.configuration import Configuration
+from quantkit.export.tokenizer import read_pieces
+from quantkit.export.weights import read_weights
+from quantkit.export.yaml_text import parse_yaml
 
 CONFIGURATION = "model_config.yaml"
 WEIGHTS = "model_weights.ckpt"
+_MODELS = {
+    configuration.TRANSDUCER: EncDecRNNTBPEModel,
+    configuration.HYBRID: EncDecHybridRNNTCTCBPEModel,
+}
+_PARTS = {
+    configuration.PREPROCESSOR: AudioToMelSpectrogramPreprocessor,
+    configuration.ENCODER: ConformerEncoder,
+    configuration.DECODER: RNNTDecoder,
+    configuration.JOINT: RNNTJoint,
+    configuration.CTC_DECODER: ConvASRDecoder,
+}
 
 
-def load_checkpoint(path: Path) -> ASRModel:
-    """Restore a NeMo ASR model on the CPU, in evaluation mode, from a `.nemo` file.
+def load_checkpoint(path: Path) -> EncDecRNNTBPEModel:
+    """Restore a NeMo streaming transducer on the CPU, in evaluation mode, from a `.nemo` file.
 
     Raises:
-        InputError: the file is missing, truncated, not a `.nemo` file, holds entries that leave
-            the archive, or holds a pickle with anything but tensors.
+        InputError: the file is missing, truncated, not a `.nemo` file, holds anything that such a
+            model is not made of, or is no transducer that can be streamed exactly.
     """
-    with unpacked(path) as directory, nemo_errors_only():
-        connector = SaveRestoreConnector()
-        connector.model_extracted_dir = str(directory)
-        model = ASRModel.restore_from(
-            str(path), map_location=torch.device("cpu"), save_restore_connector=connector
-        )
+    with opened(path) as members:
+        for needed in (CONFIGURATION, WEIGHTS):
+            if needed not in members:
+                found = ", ".join(sorted(members)) or "nothing"
+                raise InputError(f"{path}: holds no {needed} (found: {found}); not a NeMo model")
+        file = f"{path}: {CONFIGURATION}"
+        config = Configuration(parse_yaml(bytes(members[CONFIGURATION]), file), file)
+        tokenizer = config.tokenizer(members)
+        pieces = read_pieces(members[tokenizer], f"{path}: {tokenizer}")
+        settings = config.settings(len(pieces))
+        weights = read_weights(members[WEIGHTS], f"{path}: {WEIGHTS}")
+        with _by_the_checkpoint(path), nemo_errors_only():
+            _check_sizes(settings, weights, path)
+            model = _built(settings, members[tokenizer])
+            model.load_state_dict(weights)
     model.eval()
     model.freeze()
+    try:
+        check_streamable(model)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return model
 
 
-@contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """Unpack a `.nemo` file into a temporary directory, checked, and yield the directory."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a .nemo checkpoint is needed")
-    with tempfile.TemporaryDirectory(prefix="quantkit-nemo-") as name:
-        directory = Path(name)
-        try:
-            with tarfile.open(path) as archive:
-                members = [_checked(path, member) for member in archive.getmembers()]
-                archive.extractall(directory, members, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise InputError(
-                f"{path}: not a complete .nemo file ({error}); a .nemo is a tar archive of "
-                f"{path.stat().st_size} bytes here: download or copy it again"
-            ) from error
-        for needed in (CONFIGURATION, WEIGHTS):
-            if not (directory / needed).is_file():
-                found = ", ".join(sorted(member.name for member in members)) or "nothing"
-                raise InputError(f"{path}: holds no {needed} (found: {found}); not a NeMo model")
-        _check_weights(path, directory / WEIGHTS)
-        yield directory
-
-
-def _checked(path: Path, member: tarfile.TarInfo) -> tarfile.TarInfo:
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise InputError(f"{path}: entry {member.name!r} leaves the archive; the file is refused")
-    if not (member.isfile() or member.isdir()):
+def _check_sizes(settings: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a configuration whose tensors are not those of the weights, before they are made."""
+    encoder, prediction = settings["encoder"], settings["decoder"]["prednet"]
+    layers = {name.split(".")[2] for name in weights if name.startswith("encoder.layers.")}
+    if encoder["n_layers"] != len(layers):
         raise InputError(
-            f"{path}: entry {member.name!r} is neither a file nor a directory; the file is refused"
+            f"{path}: {CONFIGURATION}: encoder.n_layers: found {encoder['n_layers']}; accepted: "
+            f"{len(layers)}, as in {WEIGHTS}"
         )
-    return member
-
-
-def _check_weights(path: Path, weights: Path) -> None:
-    try:
-        state = torch.load(weights, map_location="meta", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+    held = sum(name.startswith("decoder.") for name in weights)
+    if prediction["pred_rnn_layers"] > held:
         raise InputError(
-            f"{path}: {WEIGHTS} holds more than tensors and is refused ({reason})"
-        ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, io.UnsupportedOperation) as error:
-        raise InputError(f"{path}: {WEIGHTS} is damaged ({error}); download it again") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise InputError(f"{path}: {WEIGHTS} is not a state dict of tensors")
+            f"{path}: {CONFIGURATION}: decoder.prednet.pred_rnn_layers: found "
+            f"{prediction['pred_rnn_layers']}; {WEIGHTS} holds {held} tensors of the decoder"
+        )
+    parts = {name: settings[name] for name in ("preprocessor", "decoder", "joint")}
+    # As long as they may be, positions are no part of the weights.
+    parts["encoder"] = encoder | {"pos_emb_max_len": 1}
+    if "aux_ctc" in settings:
+        parts["ctc_decoder"] = settings["aux_ctc"]["decoder"]
+    expected: dict[str, Tensor] = {}
+    with _WithoutMemory():
+        for name, part in parts.items():
+            arguments = {key: value for key, value in part.items() if key != "_target_"}
+            module = _PARTS[part["_target_"]](**arguments)
+            expected |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    for name in sorted(expected.keys() | weights.keys()):
+        ours, theirs = expected.get(name), weights.get(name)
+        if ours is None or theirs is None or not _alike(ours, theirs):
+            raise InputError(
+                f"{path}: {one_line(name)[:200]}: the configuration makes {_described(ours)}, "
+                f"{WEIGHTS} holds {_described(theirs)}; they belong to different models"
+            )
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Modules made within have parameters with a shape and nothing else."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        device = {"device": "meta"} if func is torch.empty else {}
+        return func(*args, **(kwargs or {}) | device)
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    kinds = ours.dtype.is_floating_point == theirs.dtype.is_floating_point
+    return ours.shape == theirs.shape and kinds
+
+
+def _described(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "no such tensor"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _built(settings: Mapping[str, Any], tokenizer: memoryview) -> EncDecRNNTBPEModel:
+    """The model with initial weights."""
+    require_space(Path(tempfile.gettempdir()), len(tokenizer), "tokenizers")
+    # NeMo takes a tokenizer by its path; this file has one only while it is open.
+    with tempfile.TemporaryFile() as file:
+        file.write(tokenizer)
+        file.seek(0)
+        path = f"/dev/fd/{file.fileno()}"
+        paths = dict.fromkeys(("model_path", "vocab_path", "spe_tokenizer_vocab"), path)
+        section = {"dir": "/dev/fd", "type": "bpe", **paths}
+        return _MODELS[settings["target"]](OmegaConf.create({**settings, "tokenizer": section}))
+
+
+@contextmanager
+def _by_the_checkpoint(path: Path) -> Iterator[None]:
+    """Whatever NeMo says of a configuration is said of the file that holds it."""
+    try:
+        yield
+    except (InputError, MemoryError, OSError):
+        raise
+    except Exception as error:  # NeMo and its libraries have no common one
+        reason = one_line(f"{type(error).__name__}: {error}")[:500]
+        raise InputError(f"{path}: NeMo can make no model of {CONFIGURATION}: {reason}") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from nemo.collections.asr.models import EncDecRNNTBPEModel
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json, write_text
 from quantkit.core.progress import Progress
-from quantkit.export.architecture import Geometry, check_streamable, geometry
+from quantkit.export.architecture import Geometry, geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.export.decoder import Joint, PredictionNetwork
 from quantkit.export.encoder import StreamingEncoder
@@ -35,7 +35,6 @@ def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Prog
     steps = iter(progress.track(range(4), 4, "export"))
     next(steps)
     model = load_checkpoint(checkpoint)
-    check_streamable(model)
     sizes = geometry(model, chunk_ms)
     next(steps)
     _export_encoder(model, sizes, out / "encoder.onnx")
