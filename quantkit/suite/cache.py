@@ -17,8 +17,10 @@ from quantkit.core.files import write_bytes
 from quantkit.core.speech import Recording, file_of
 from quantkit.core.text import one_line, printable
 from quantkit.stream.recordings import recording_blocks
-from quantkit.suite.journal import Journal
+from quantkit.suite.journal import Entry, Journal
 
+#: Counted up where the reader of audio makes something else of a file than before.
+_DECODING = 2
 #: Of one sample in 24 bits, as a number of its smallest steps.
 _FULL_SCALE = np.float32(1 << 23)
 
@@ -55,9 +57,9 @@ class SpeechCache:
 
     def __init__(self, root: Path, sample_rate: int) -> None:
         """Go on with what `root` holds at this rate."""
-        self.root = root / str(sample_rate)
+        self.root = root / f"{sample_rate}.{_DECODING}"
         self.sample_rate = sample_rate
-        self._journal = Journal(self.root / "speech.jsonl")
+        self._journal = Journal(self.root / "speech.jsonl", _is_speech)
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
 
     def find(self, pin: str) -> Speech | Unusable | None:
@@ -126,3 +128,11 @@ class SpeechCache:
 
     def _audio(self, pin: str) -> Path:
         return self.root / pin[:2] / f"{pin}.flac"
+
+
+def _is_speech(entry: Entry) -> bool:
+    """Whether an entry tells what is kept under a pin, or why nothing is."""
+    if isinstance(entry.get("reason"), str):
+        return isinstance(entry.get("pin"), str)
+    texts = all(isinstance(entry.get(key), str) for key in ("pin", "samples"))
+    return texts and isinstance(entry.get("duration_s"), int | float)

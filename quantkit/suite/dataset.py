@@ -16,7 +16,7 @@ from quantkit.core.files import sha256_json
 from quantkit.core.text import brief, one_line
 from quantkit.suite.cache import Speech, SpeechCache, Unusable
 from quantkit.suite.digests import FileDigests
-from quantkit.suite.journal import Journal
+from quantkit.suite.journal import Entry, Journal
 from quantkit.suite.settings import DatasetSettings
 from quantkit.suite.source import Row, Source
 
@@ -65,7 +65,7 @@ class _Split:
     ) -> None:
         self._settings, self._origin, self._cache = settings, origin, cache
         listing = sha256_json([*origin, settings.text, settings.id, settings.language])
-        self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl")
+        self._listing = Journal(cache.root / "listings" / f"{listing}.jsonl", _is_row)
 
     def kept(self, limit: int | None) -> Iterator[Row]:
         """The first `limit` listed rows, up to one whose speech somebody removed."""
@@ -160,6 +160,14 @@ def _code(rows: AudioRows, column: str, value: Any) -> str | None:
         # Splits without labels have -1.
         return _shown(kind.names[value]) if value >= 0 else None
     return None if value is None else _shown(value)
+
+
+def _is_row(entry: Entry) -> bool:
+    """Whether an entry of a listing is a row of the split, or its end."""
+    if entry == _END:
+        return True
+    optional = all(isinstance(entry.get(key), str | None) for key in ("text", "language"))
+    return isinstance(entry.get("id"), str) and {"text", "language"} <= entry.keys() and optional
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantkit.core.files import sha256_file, sha256_json
-from quantkit.suite.journal import Journal
+from quantkit.suite.journal import Entry, Journal
 
 
 class FileDigests:
@@ -13,7 +13,7 @@ class FileDigests:
 
     def __init__(self, path: Path) -> None:
         """Go on with the digests kept in `path`."""
-        self._journal = Journal(path)
+        self._journal = Journal(path, _is_digest)
         self._known = {entry["file"]: entry["sha256"] for entry in self._journal.entries}
 
     def of(self, path: Path) -> str:
@@ -29,3 +29,7 @@ class FileDigests:
             self._known[file] = sha256_file(path)
             self._journal.append({"file": file, "sha256": self._known[file]})
         return str(self._known[file])
+
+
+def _is_digest(entry: Entry) -> bool:
+    return all(isinstance(entry.get(key), str) for key in ("file", "sha256"))
