@@ -45,7 +45,7 @@ def load_report(path: Path) -> Report:
 
 
 def _content(path: Path) -> Any:
-    path.stat()
+    path.stat()  # so that a file which is not there is told as such
     content = read_json(path)
     if any(abs(number) > _MOST for number in _numbers(content)):
         raise InputError(f"{path}: found a number beyond {_MOST:g}, which nothing measures")

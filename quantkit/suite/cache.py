@@ -25,6 +25,8 @@ _UNUSABLE = shapes.record({"pin": shapes.text, "reason": shapes.text})
 _SPEECH = shapes.record(
     {"pin": shapes.text, "samples": shapes.sha256, "duration_s": shapes.number()}
 )
+#: Counted up where the reader of audio makes something else of a file than before.
+_DECODING = 2
 #: Of one sample in 24 bits, as a number of its smallest steps.
 _FULL_SCALE = np.float32(1 << 23)
 
@@ -61,7 +63,7 @@ class SpeechCache:
 
     def __init__(self, root: Path, sample_rate: int) -> None:
         """Go on with what `root` holds at this rate."""
-        self.root = root / str(sample_rate)
+        self.root = root / f"{sample_rate}.{_DECODING}"
         self.sample_rate = sample_rate
         self._journal = Journal(self.root / "speech.jsonl", _entry)
         self._known = {entry["pin"]: entry for entry in self._journal.entries}

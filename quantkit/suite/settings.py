@@ -142,7 +142,7 @@ class SuiteSettings(Strict):
     long_form_s: float | None = Field(
         None,
         gt=0,
-        le=86_400,
+        le=14_400,
         description="seconds of one long recording, to see errors grow; absent: none",
     )
     modes: tuple[ModeSettings, ...] = Field((), max_length=MOST)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper, numpy_helper
-
-from quantkit.core.progress import Silent
-from quantkit.pipeline.file import quantize_file
-from quantkit.quantize import parse_settings
-from tests.fuzz.trial import damaged, rounds, trial
 
 SCHEMES = (
     {"scheme": "rtn", "bits": 4},
@@ -40,8 +33,9 @@ def seed_model(kind: int) -> onnx.ModelProto:
         case 1:
             nodes = [
                 helper.make_node("Gather", ["w", "ids"], ["rows"], name="look"),
-                helper.make_node("MatMul", ["x", "rows"], ["a"]) if kind < 0 else
-                helper.make_node("MatMul", ["rows", "w"], ["y0"], name="product"),
+                helper.make_node("MatMul", ["x", "rows"], ["a"])
+                if kind < 0
+                else helper.make_node("MatMul", ["rows", "w"], ["y0"], name="product"),
                 helper.make_node("ReduceMean", ["y0"], ["mean"], keepdims=0),
                 helper.make_node("Add", ["x", "mean"], ["y"]),
             ]
@@ -87,6 +81,4 @@ def seed_model(kind: int) -> onnx.ModelProto:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()],
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)

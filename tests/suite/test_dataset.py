@@ -119,7 +119,7 @@ def test_a_killed_gather_goes_on(speech: Path, tmp_path: Path) -> None:
     begun = {name: facts for name, facts in state(cache).items() if name.endswith(".flac")}
     assert len(begun) == 5
     # As if it had died in the middle of a line.
-    (listing,) = (cache / "16000" / "listings").iterdir()
+    (listing,) = (cache / "16000.2" / "listings").iterdir()
     listing.write_bytes(listing.read_bytes()[:-10])
     found = gathered(cache, {"a": of(speech)})
     assert begun.items() <= state(cache).items()
