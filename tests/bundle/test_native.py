@@ -216,3 +216,85 @@ def test_names_that_lead_out_of_the_artifact(artifact) -> None:
     (artifact / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"found '\.\./secret', accepted: names without a folder"):
         load_manifest(artifact)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: m.update(files=None), "files: found None, accepted: an object"),
+        (lambda m: m.update(files={}), "files: found an object of 0"),
+        (lambda m: m.update(files=[1]), "files: found a list of 1"),
+        (lambda m: m.update(files=3), "files: found 3"),
+        (lambda m: m["files"].update(a=None), r"files\.a: found None"),
+        (lambda m: m["files"]["tokens.txt"].pop("sha256"), r"files\.tokens\.txt: missing sha256"),
+        (
+            lambda m: m["files"]["tokens.txt"].update(sha256="xyz"),
+            r"files\.tokens\.txt\.sha256: found 'xyz', accepted: 64 hexadecimal digits",
+        ),
+        (lambda m: m["files"]["tokens.txt"].update(bytes=-1), r"bytes: found -1, accepted"),
+        (lambda m: m["files"]["tokens.txt"].update(bytes=True), "bytes: found True"),
+        (lambda m: m["files"]["tokens.txt"].update(bytes=10**300), r"bytes: found 10+\.\.\., acc"),
+        (lambda m: m["files"].update({"a\0b": {}}), r"files: found 'a\\x00b', accepted: names"),
+        (lambda m: m["files"].update({"\x1b[2J": {}}), r"files: found '\\x1b\[2J'"),
+        (lambda m: m["files"].update({"n" * 300: {}}), "names without a folder, of at most 200"),
+        (lambda m: m["files"].update({"": {}}), "files: found ''"),
+        (lambda m: m["files"].update({"..": {}}), r"files: found '\.\.'"),
+        (lambda m: m.update(total_bytes=1), "total_bytes: found 1, accepted: .*sum of its files"),
+        (lambda m: m.update(parity=None), "parity: found None, accepted: an object"),
+        (lambda m: m["parity"].pop("token_errors"), "parity: missing token_errors"),
+        (lambda m: m["parity"].update(kl={}), r"parity\.kl: missing mean"),
+        (lambda m: m["parity"].update(wer=[]), r"parity\.wer: found a list"),
+        (lambda m: m.update(versions={}), "versions: missing quantkit"),
+        (lambda m: m.update(versions={"quantkit": 1}), r"versions\.quantkit: found 1"),
+        (lambda m: m.update(recipe="toy"), "recipe: found 'toy'"),
+        (lambda m: m.update(recipe={}), "recipe: missing name"),
+        (lambda m: m.update(source=None), "source: found None"),
+        (lambda m: m["source"].update(sha256=None), r"source\.sha256: found None"),
+        (lambda m: m.update(graphs={}), "graphs: found an object of 0"),
+        (lambda m: m["graphs"]["joint"].update(parameters="many"), r"joint\.parameters: found"),
+        (lambda m: m["graphs"]["joint"].update(bits_per_weight=1e9), "from 0 to 64"),
+        (lambda m: m["graphs"]["joint"].update(tensors=[{}]), r"tensors\[0\]: missing name"),
+        (lambda m: m.update(latency={}), "latency: missing algorithmic_s"),
+        (lambda m: m.update(key=None), "key: found None"),
+        (lambda m: m.update(schema=True), "schema: found True, accepted: 1"),
+        (lambda m: m.update(schema=float("nan")), "found NaN, accepted: finite numbers"),
+        (lambda m: m.update(layouts={"genai": 1}), r"layouts\.genai: found 1"),
+        (lambda m: m.update(forced=1), "forced: found 1"),
+    ],
+)
+def test_a_malformed_manifest_is_told_by_its_key(artifact, change, expected) -> None:
+    path = artifact / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=rf"manifest\.json: .*{expected}"):
+        load_manifest(artifact)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"{'[' * 100_000}{']' * 100_000}", "nests deeper than 64 levels"),
+        (f'{{"schema": {"9" * 5000}}}', "a number of 5000 digits"),
+        ("\udcff", "is not UTF-8"),
+    ],
+)
+def test_json_that_is_none_of_ours(artifact, content, expected) -> None:
+    (artifact / "manifest.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(InputError, match=expected):
+        load_manifest(artifact)
+
+
+def test_more_keys_may_be_added(artifact) -> None:
+    manifest = load_manifest(artifact)
+    manifest["later"] = {"any": [1]}
+    manifest["parity"]["later"] = None
+    (artifact / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    check_files(artifact, load_manifest(artifact))
+
+
+def test_the_seal_is_compared_with_the_files(artifact) -> None:
+    manifest = load_manifest(artifact)
+    manifest["parity"]["token_errors"] += 1
+    with pytest.raises(InputError, match=r"manifest\.json was edited after it was written"):
+        check_files(artifact, manifest)
