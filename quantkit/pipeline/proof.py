@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import TypeAdapter
 
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.core.errors import InputError
+from quantkit.core.files import temporary_directory
 from quantkit.pipeline.chain import reference_stage
 from quantkit.pipeline.checkpoint import find_checkpoint
 from quantkit.pipeline.engine import run
@@ -70,7 +70,7 @@ def verify_artifact(
     recorded = run(
         [reference_stage(found, recipe.model.chunk_ms, speech)], store, recipe.name, progress
     )
-    with tempfile.TemporaryDirectory() as folder, progress.stage("verify"):
-        verify_model(artifact, recorded["reference"].directory, speech, Path(folder), progress)
-        parity = json.loads(Path(folder, "parity.json").read_text(encoding="utf-8"))
+    with temporary_directory() as folder, progress.stage("verify"):
+        verify_model(artifact, recorded["reference"].directory, speech, folder, progress)
+        parity = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
     return Proof(parity, evaluate(recipe.verify.gates, parity))

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
-from quantkit.core.files import write_bytes
+from quantkit.core.files import PARTIAL, sweep, write_bytes
 from quantkit.stream.audio import read_blocks
 from quantkit.suite.journal import Journal
 
@@ -54,6 +54,8 @@ class SpeechCache:
     def __init__(self, root: Path, sample_rate: int) -> None:
         """Go on with what `root` holds at this rate."""
         self.root = root / str(sample_rate)
+        for folder in (self.root, *self.root.glob("*/")):
+            sweep(folder)
         self.sample_rate = sample_rate
         self._journal = Journal(self.root / "speech.jsonl")
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
@@ -80,7 +82,7 @@ class SpeechCache:
 
     def decode_content(self, pin: str, content: bytes) -> Speech | Unusable:
         """The same with the content of an audio file."""
-        arrived = self.root / "arrived"
+        arrived = self.root / f".arrived{PARTIAL}"
         arrived.parent.mkdir(parents=True, exist_ok=True)
         arrived.write_bytes(content)
         try:
