@@ -21,7 +21,7 @@ class Screen(Console):
     """Standard output for what is drawn, which fails as `printing` does."""
 
     def __init__(self, *, width: int | None = None) -> None:
-        super().__init__(file=output(), width=width)
+        super().__init__(file=output(), width=width, markup=False, emoji=False)
 
     def print(self, *objects: Any, **how: Any) -> None:
         with printing():
