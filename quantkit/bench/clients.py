@@ -16,7 +16,6 @@ import argparse
 import importlib.util
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from quantkit.bench.client_runs import ClientRun, run_client, step_ms
 from quantkit.bench.published import publish_genai, publish_sherpa
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.core.errors import InputError, MissingExtraError, QuantkitError
-from quantkit.core.files import write_text
+from quantkit.core.files import temporary_directory, write_text
 from quantkit.core.speech import Utterance, read_manifest
 from quantkit.verify.bootstrap import rate_interval
 from quantkit.verify.words import word_errors
@@ -118,16 +117,16 @@ def measure(
     """The rows of the table, one after the other as they are measured."""
     audio = [one.audio for one in speech]
     published: dict[str, ClientRun] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with temporary_directory() as scratch:
         native = {one: run_client("native", one, audio, threads) for one in artifacts}
         if exported is not None:
             for client, (model, publish) in PUBLISHED.items():
-                publish(exported / model, artifacts[0], Path(scratch) / model)
-                run = run_client(client, Path(scratch) / model, audio, threads)
+                publish(exported / model, artifacts[0], scratch / model)
+                run = run_client(client, scratch / model, audio, threads)
                 yield compare_runs(client, f"published {model}", run, native[artifacts[0]], speech)
                 published[client] = run
         for artifact in artifacts:
-            bundle = Path(scratch) / artifact.name
+            bundle = scratch / artifact.name
             bundle_artifact(artifact, ["genai", "sherpa"], bundle)
             ours = native[artifact]
             yield compare_runs("native", artifact.name, ours, ours, speech)

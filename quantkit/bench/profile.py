@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from quantkit.bench.step import TimedStep
+from quantkit.core.files import temporary_directory
 from quantkit.stream import open_session
 
 WARM_UP, STEPS = 5, 20
@@ -37,8 +37,8 @@ def profile_steps(graph: Path, threads: int) -> list[list[Kernel]]:
     Raises:
         InputError: the graph cannot be loaded or is no streaming encoder.
     """
-    with tempfile.TemporaryDirectory(prefix="quantkit-profile-") as folder:
-        session = open_session(graph, threads, Path(folder) / "profile")
+    with temporary_directory() as folder:
+        session = open_session(graph, threads, folder / "profile")
         step = TimedStep(session, str(graph))
         for _ in range(WARM_UP + STEPS):
             step.run()

@@ -13,7 +13,6 @@ import argparse
 import io
 import sys
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from quantkit.bench.pieces import (
     write_tokenizer,
 )
 from quantkit.bench.shape import SHAPES, ModelShape, nemo_config
+from quantkit.core.files import PARTIAL, scratch_directory, temporary_directory
 from quantkit.export.checkpoint import nemo_errors_only
 
 BABBLE_S, PAUSE_SHARE = 8, 0.2
@@ -71,13 +71,13 @@ def build_model(
         OmegaConf.update(config, key, value)
     kind = EncDecHybridRNNTCTCBPEModel if shape.hybrid else EncDecRNNTBPEModel
     with (
-        tempfile.TemporaryDirectory(prefix="quantkit-bench-") as folder,
+        temporary_directory() as folder,
         torch.random.fork_rng(devices=[]),
         torch.no_grad(),
         nemo_errors_only(),
     ):
-        write_tokenizer(tokenizer_model(shape.pieces), Path(folder))
-        config.tokenizer = {"dir": folder, "type": "bpe"}
+        write_tokenizer(tokenizer_model(shape.pieces), folder)
+        config.tokenizer = {"dir": str(folder), "type": "bpe"}
         torch.manual_seed(seed)
         model = kind(cfg=config)
         model.eval()
@@ -100,11 +100,10 @@ def save_model(model: EncDecRNNTBPEModel, path: Path) -> None:
     }
     OmegaConf.update(settings, "tokenizer", tokenizer, merge=False)
     files["model_config.yaml"] = OmegaConf.to_yaml(settings).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        weights = Path(folder) / "model_weights.ckpt"
+    with scratch_directory(path.with_name(f".{path.name}.work{PARTIAL}")) as folder:
+        weights = folder / "model_weights.ckpt"
         torch.save({name: value.detach() for name, value in model.state_dict().items()}, weights)
-        partial = Path(folder) / path.name
+        partial = folder / path.name
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
             for name, content in sorted(files.items()):
                 archive.addfile(_member(name, len(content)), io.BytesIO(content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from quantkit.cli import signals
 
         signals.listen()
+        # ONNX Runtime's, which also complains where there is no home to write to.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     except KeyboardInterrupt:  # the interpreter's own, before there were others
         sys.stderr.write("quantkit: interrupted\n")
         return _INTERRUPTED

@@ -15,8 +15,9 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from quantkit.core.errors import InputError, QuantkitError
 
 PARTIAL = ".partial"
 _RETIRED, _OLD = ".retired", "old"
+_TEMPORARY = "quantkit-"
 #: What a disk answers that is full, read-only or broken.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 #: What file systems without locks answer.
@@ -134,6 +136,31 @@ def scratch_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """Make an empty directory for the block alone, where the system keeps temporary files.
+
+    What killed processes of the same user left there is removed. Names cannot be foreseen, as
+    others may write there too.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*{PARTIAL}"):
+        if left.lstat().st_uid == os.getuid():
+            _remove_dead(left)
+    with ExitStack() as held:
+        while True:
+            path = Path(tempfile.mkdtemp(PARTIAL, _TEMPORARY))
+            try:
+                held.enter_context(_locked(path, os.O_RDONLY | os.O_DIRECTORY))
+                break
+            except FileNotFoundError:  # taken for one that a killed process left
+                continue
+        try:
+            with named_errors(path):
+                yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
 def complete_directory(final: Path) -> Iterator[Path]:
     """Yield a temporary sibling that becomes `final` only when the block ends without an error.
 
@@ -186,8 +213,13 @@ def sweep(directory: Path) -> None:
         with contextlib.suppress(OSError):
             recover(retired.with_name(retired.name[1 : -len(_RETIRED)]), wait=False)
     for left in directory.glob(f".*{PARTIAL}"):
-        with contextlib.suppress(OSError), _locked(left, os.O_RDONLY, wait=False):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _remove_dead(left)
+
+
+def _remove_dead(left: Path) -> None:
+    """Remove a file or directory that nobody holds."""
+    with contextlib.suppress(OSError), _locked(left, os.O_RDONLY, wait=False):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def size_text(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
@@ -13,6 +12,7 @@ from joblib import Parallel, delayed
 from joblib.parallel import ParallelBackendBase
 
 from quantkit.core.errors import InputError, MissingExtraError
+from quantkit.core.files import PARTIAL, scratch_directory
 from quantkit.evaluate.keys import system_versions
 from quantkit.evaluate.lost import WorkerLostError
 from quantkit.evaluate.run import run_shard
@@ -108,8 +108,8 @@ def check_workers(client: Any, address: str, systems: set[System], root: Path) -
         ) from None
     expected = {system: system_versions(system) for system in systems}
     threads = client.nthreads()
-    with tempfile.NamedTemporaryFile(dir=root) as probe:
-        answers = client.run(_inspect, systems, Path(probe.name), on_error="return")
+    with scratch_directory(root / f".seen{PARTIAL}") as probe:
+        answers = client.run(_inspect, systems, probe, on_error="return")
     problems = [
         f"  - {worker}: {problem}"
         for worker, answer in sorted(answers.items())

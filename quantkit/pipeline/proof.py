@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter
 
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.core.errors import InputError
+from quantkit.core.files import temporary_directory
 from quantkit.core.strict_json import read_json
 from quantkit.pipeline.chain import reference_stage
 from quantkit.pipeline.checkpoint import find_checkpoint
@@ -70,7 +70,7 @@ def verify_artifact(
     recorded = run(
         [reference_stage(found, recipe.model.chunk_ms, speech)], store, recipe.name, progress
     )
-    with tempfile.TemporaryDirectory() as folder, progress.stage("verify"):
-        verify_model(artifact, recorded["reference"].directory, speech, Path(folder), progress)
-        parity = read_json(Path(folder, "parity.json"))
+    with temporary_directory() as folder, progress.stage("verify"):
+        verify_model(artifact, recorded["reference"].directory, speech, folder, progress)
+        parity = read_json(folder / "parity.json")
     return Proof(parity, evaluate(recipe.verify.gates, parity))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from quantkit.bundle.manifest import MANIFEST
 from quantkit.core.errors import InputError
+from quantkit.core.files import temporary_directory
 from quantkit.core.hub import checked_commit
 from quantkit.core.strict_json import parse_json
 from quantkit.publish.artifact import CARD
@@ -81,7 +81,7 @@ def list_files(hub: Hub, repository: str, commit: str) -> list[RepoFile]:
 
 def read_file(hub: Hub, repository: str, commit: str, name: str) -> bytes:
     """A small file of a commit, past the client's cache."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_directory() as folder:
         path = hub.api.hf_hub_download(repository, name, revision=commit, local_dir=folder)
         return Path(path).read_bytes()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 from matplotlib import colormaps
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quantkit.core.errors import InputError
+from quantkit.core.files import write_bytes
 from quantkit.core.names import kind_and_layer
 from quantkit.quantize.measured import MeasuredTensor, Sensitivity
 
@@ -57,14 +58,11 @@ def plot_sensitivity(report: Sensitivity, path: Path) -> None:
         axes.set_ylabel("mean KL, nats")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    with (
-        TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder,
-        mpl.rc_context({"svg.hashsalt": "quantkit", "svg.fonttype": "none"}),
-    ):
-        temporary = Path(folder) / path.name
+    drawn = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "quantkit", "svg.fonttype": "none"}):
         undated = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(temporary, dpi=150, metadata=undated)
-        temporary.replace(path)
+        figure.savefig(drawn, format=path.suffix[1:], dpi=150, metadata=undated)
+    write_bytes(path, drawn.getvalue())
 
 
 def _panels(tensors: Iterable[MeasuredTensor]) -> dict[str, Panel]:

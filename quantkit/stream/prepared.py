@@ -95,6 +95,7 @@ def _write(path: Path) -> None:
     record = _record_file(path)
     # Names of their own, so that a process that loads meanwhile never mixes old and new.
     graph = record.with_name(f"{path.stem}-{secrets.token_hex(8)}.onnx")
+    graph.touch()  # ONNX Runtime makes files of mode 0644 whatever the umask
     options = session_options(threads=1)
     options.optimized_model_filepath = str(graph)
     for entry, value in {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
-from quantkit.core.files import write_bytes
+from quantkit.core.files import PARTIAL, sweep, write_bytes
 from quantkit.core.speech import Recording, file_of
 from quantkit.core.text import one_line, printable
 from quantkit.stream.recordings import recording_blocks
@@ -64,6 +64,8 @@ class SpeechCache:
     def __init__(self, root: Path, sample_rate: int) -> None:
         """Go on with what `root` holds at this rate."""
         self.root = root / f"{sample_rate}.{_DECODING}"
+        for folder in (self.root, *self.root.glob("*/")):
+            sweep(folder)
         self.sample_rate = sample_rate
         self._journal = Journal(self.root / "speech.jsonl", _entry)
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
@@ -92,7 +94,7 @@ class SpeechCache:
 
     def decode_content(self, pin: str, content: bytes) -> Speech | Unusable:
         """The same with the content of an audio file."""
-        arrived = self.root / "arrived"
+        arrived = self.root / f".arrived{PARTIAL}"
         arrived.parent.mkdir(parents=True, exist_ok=True)
         arrived.write_bytes(content)
         try:
