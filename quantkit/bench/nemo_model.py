@@ -10,7 +10,7 @@ import torch
 
 from quantkit.bench.step import noise
 from quantkit.core.errors import InputError, SettingError
-from quantkit.export.architecture import check_streamable, geometry
+from quantkit.export.architecture import geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.reference.streaming import NemoStreamer
 from quantkit.stream import TimedToken, Transcript, read_audio
@@ -27,7 +27,6 @@ class NemoModel:
         """
         torch.set_num_threads(threads)
         self._model = load_checkpoint(checkpoint)
-        check_streamable(self._model)
         try:
             sizes = geometry(self._model, chunk_ms)
         except SettingError as error:

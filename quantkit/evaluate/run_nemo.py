@@ -9,7 +9,7 @@ from typing import Any
 from quantkit.evaluate.record import Record
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.system import NemoSystem
-from quantkit.export.architecture import check_streamable, geometry
+from quantkit.export.architecture import geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.reference.modes import runner
 from quantkit.reference.record import arrays
@@ -28,7 +28,6 @@ def open_nemo(system: NemoSystem, root: Path) -> Callable[[SuiteUtterance], Reco
         InputError: the checkpoint is wrong, or was not trained with chunks of this length.
     """
     model = load_checkpoint(system.checkpoint)
-    check_streamable(model)
     rate = int(model.cfg.preprocessor.sample_rate)
     results = Results.of(system, root)
     decode = runner(model, system.mode, system.chunk_ms, full_context=system.full_context)

@@ -71,7 +71,7 @@ _TRAINING_NAMES = {
 _KNOWN = {*_MODEL_NAMES, *_PART_NAMES, *_TRAINING_NAMES}
 _CLASS_KEYS = ("_target_", "target", "cls")
 
-_MOST_VISITS, _MOST_LEVELS = 1_000_000, 40
+_MOST_VISITS, _MOST_LEVELS = 400_000, 40
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _MOST_REFERENCES = 8
 
@@ -276,6 +276,8 @@ class Configuration:
         features = preprocessor.get("features", 64) * preprocessor.get("frame_splicing", 1)
         if encoder["feat_in"] != features:
             self._refuse("encoder.feat_in", encoder["feat_in"], f"{features}, as computed")
+        if encoder["d_model"] % encoder.get("n_heads", 4):
+            self._refuse("encoder.n_heads", encoder.get("n_heads", 4), "a divisor of d_model")
         defaults = self._some("model_defaults", self._raw.get("model_defaults"), _DEFAULTS_RULES)
         self._need("model_defaults", defaults, "enc_hidden", "pred_hidden")
         decoder = self._part("decoder", DECODER, _DECODER_RULES | {"vocab_size": counted})

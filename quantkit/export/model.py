@@ -36,13 +36,17 @@ def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Prog
     next(steps)
     model = load_checkpoint(checkpoint)
     sizes = geometry(model, chunk_ms)
+    try:
+        settings = streaming_settings(model, sizes)
+    except InputError as error:
+        raise InputError(f"{checkpoint}: {error}") from error
     next(steps)
     _export_encoder(model, sizes, out / "encoder.onnx")
     next(steps)
     _export_predictor(model, out / "predictor.onnx")
     _export_joint(model, out / "joint.onnx")
     next(steps)
-    write_json(out / "streaming.json", streaming_settings(model, sizes))
+    write_json(out / "streaming.json", settings)
     _write_tokens(model, out)
     next(steps, None)
 

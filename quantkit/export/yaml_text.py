@@ -10,8 +10,8 @@ import yaml
 from quantkit.core.errors import InputError
 from quantkit.core.text import one_line
 
-#: The most that a configuration takes: three lists of a vocabulary of 100,000 pieces.
-MOST_BYTES, MOST_NODES = 8 * 2**20, 500_000
+#: The most that a configuration takes: three lists of a vocabulary of 65,000 pieces.
+MOST_BYTES, MOST_NODES = 8 * 2**20, 200_000
 MOST_LEVELS = 32
 _MOST_CHARACTERS = 10_000
 
@@ -50,7 +50,7 @@ def parse_yaml(raw: bytes, file: str) -> Any:
     Aliases are followed, so that parts of the value may be one object.
 
     Raises:
-        InputError: it is not UTF-8 or not YAML, takes more than 8 MB or half a million values,
+        InputError: it is not UTF-8 or not YAML, takes more than 8 MB or 200,000 values,
             nests more than 32 levels deep, or holds a tag, a merge key, a key twice or a key that
             is a list or a mapping.
     """

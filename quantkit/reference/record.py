@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.core.speech import read_manifest
-from quantkit.export.architecture import check_streamable, geometry
+from quantkit.export.architecture import geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.reference.streaming import NemoStreamer, ReferenceUtterance
 from quantkit.stream.recordings import read_recording
@@ -31,7 +31,6 @@ def record_reference(
     """
     utterances = read_manifest(manifest)
     model = load_checkpoint(checkpoint)
-    check_streamable(model)
     sizes = geometry(model, chunk_ms)
     rate = int(model.cfg.preprocessor.sample_rate)
     streamer = NemoStreamer(model, sizes.left, sizes.right)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
+import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from nemo.collections.asr.models import ASRModel
 
+from quantkit.bench.pieces import tokenizer_model, write_tokenizer
+from quantkit.bench.random_model import build_model
+from quantkit.bench.shape import SMALL
 from quantkit.core.errors import InputError
-from quantkit.export.checkpoint import load_checkpoint, unpacked
+from quantkit.export.checkpoint import load_checkpoint, nemo_errors_only
 
 
 def archive(path: Path, entries: dict[str, bytes]) -> Path:
@@ -42,11 +49,63 @@ def refusal(path: Path) -> str:
 def test_the_demo_model_is_restored_with_its_values(demo_checkpoint: Path) -> None:
     model = load_checkpoint(demo_checkpoint)
     assert not model.training
-    with unpacked(demo_checkpoint) as directory:
-        stored = torch.load(directory / "model_weights.ckpt", weights_only=True)
+    with tarfile.open(demo_checkpoint) as opened:
+        content = opened.extractfile("model_weights.ckpt")
+        assert content is not None
+        stored = torch.load(io.BytesIO(content.read()), weights_only=True)
     restored = model.state_dict()
     assert stored.keys() == restored.keys()
     assert all(torch.equal(stored[name].to(restored[name]), restored[name]) for name in stored)
+
+
+#: What a checkpoint says of its training, as NeMo's configurations do.
+TRAINING = {
+    "train_ds": {
+        "manifest_filepath": "train.json",
+        "sample_rate": "${sample_rate}",
+        "tarred_audio_filepaths": ["audio__OP_0..511_CL_.tar"],
+        "input_cfg": [{"type": "nemo_tarred", "weight": 0.5}],
+        "defer_setup": True,
+    },
+    "spec_augment": {
+        "_target_": "nemo.collections.asr.modules.SpectrogramAugmentation",
+        "freq_masks": 2,
+        "time_masks": 10,
+        "freq_width": 27,
+        "time_width": 0.05,
+    },
+    "optim": {
+        "name": "adamw",
+        "lr": 5.0,
+        "sched": {"name": "NoamAnnealing", "d_model": "${encoder.d_model}"},
+    },
+    "decoding.beam": {"beam_size": 2, "return_best_hypothesis": False},
+}
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_what_nemo_saves_is_restored_as_nemo_does(
+    tmp_path: Path, hybrid: bool, pack: Callable[[bytes], bytes]
+) -> None:
+    model = build_model(replace(SMALL, hybrid=hybrid), overrides=TRAINING)
+    write_tokenizer(tokenizer_model(SMALL.pieces), Path(model.tokenizer_dir))
+    path = tmp_path / "model.nemo"
+    with nemo_errors_only():
+        model.save_to(str(path))
+        shutil.rmtree(model.tokenizer_dir)
+        theirs = ASRModel.restore_from(str(path), map_location="cpu")
+    path.write_bytes(pack(path.read_bytes()))
+    ours = load_checkpoint(path)
+    assert type(ours) is type(theirs)
+    expected = dict(theirs.named_buffers()) | theirs.state_dict()
+    found = dict(ours.named_buffers()) | ours.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert ours.tokenizer.tokenizer.serialized_model_proto() == (
+        theirs.tokenizer.tokenizer.serialized_model_proto()
+    )
+    assert type(ours.decoding.decoding) is type(theirs.decoding.decoding)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
