@@ -34,9 +34,10 @@ _CUT = re.compile(r"^\s*BODY : \d+ \(should be|truncated", re.MULTILINE)
 _CUT_LOGGED = ("VOC", "SVX", "MAT4", "MAT5")
 _FRAMES = re.compile(r"^\s*Frames\s*: (\d{1,18})$", re.MULTILINE)
 _FRAMES_LOGGED = ("AVR", "MPC2K")
-#: So much quieter than its loudest channel (amplitude) is a mean whose channels cancel, where that
-#: channel is louder than this.
-_CANCELLED, _AUDIBLE = 0.03, 0.003
+#: Channels that do not cancel have a mean of at least the loudest one's amplitude by their number.
+#: Where it is less than a tenth of that, for so many seconds, it is said; not where nothing is to be
+#: heard in any of them.
+_CANCELLED, _WORTH_S, _AUDIBLE = 0.1, 0.5, 0.003
 
 
 class AudioWarning(UserWarning):
@@ -97,7 +98,7 @@ class AudioBlocks(Iterator[Array]):
         return next(self._blocks)
 
     def _read(self, sample_rate: int, block_s: float) -> Iterator[Array]:
-        cancelled, heard = 0.0, False
+        cancelled, heard, empty = 0.0, 0.0, True
         with open_source(self._path) as source:
             parts, notes = find_parts(source)
             for note in notes:
@@ -106,12 +107,13 @@ class AudioBlocks(Iterator[Array]):
                 with _Recording(source, part) as recording:
                     mixed = self._mixed(recording, max(1, round(block_s * recording.rate)))
                     for block in _resampled(mixed, recording.rate, sample_rate):
-                        heard = True
+                        empty = False
+                        heard += len(block) / sample_rate
                         yield block
                     cancelled += recording.cancelled / recording.rate
-        if not heard:
+        if empty:
             raise _silent(self._path)
-        if cancelled > 0:
+        if cancelled and cancelled > min(_WORTH_S, heard / 2):
             self._say(
                 f"has channels that cancel each other for {cancelled:.1f} s, which is next to "
                 f"silent in their mean. One of them is inverted; give one channel"
@@ -229,7 +231,8 @@ class _Recording:
     def listen(self, sound: Array, mean: Array) -> None:
         """Notice where channels [n, channels] are heard and their mean [n] is not."""
         loudest = np.sqrt(np.square(sound).mean(axis=0).max())
-        if loudest > _AUDIBLE and np.sqrt(np.square(mean).mean()) < _CANCELLED * loudest:
+        least = _CANCELLED * loudest / sound.shape[1]
+        if loudest > _AUDIBLE and np.sqrt(np.square(mean).mean()) < least:
             self.cancelled += len(mean)
 
     def _read(self, count: int, done: int) -> Array:

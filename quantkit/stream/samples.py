@@ -14,12 +14,13 @@ LARGEST = 32768.0
 
 #: What an integer is divided by, and what is subtracted before: 8 unsigned bits are WAV's.
 _SCALES = {
-    np.dtype(np.int8): (128.0, 0.0),
-    np.dtype(np.uint8): (128.0, 128.0),
-    np.dtype(np.int16): (32768.0, 0.0),
-    np.dtype(np.int32): (2147483648.0, 0.0),
+    np.dtype(np.int8): (2.0**7, 0.0),
+    np.dtype(np.uint8): (2.0**7, 2.0**7),
+    np.dtype(np.int16): (2.0**15, 0.0),
+    np.dtype(np.int32): (2.0**31, 0.0),
 }
 _ACCEPTED = "float16, float32, float64 (full scale 1), int16, int32, int8 and uint8 are accepted"
+_FROM_BYTES = "give numbers, with np.frombuffer(samples, np.int16) if they are 16-bit PCM"
 
 
 def as_floats(samples: ArrayLike) -> tuple[Array, int]:
@@ -32,18 +33,21 @@ def as_floats(samples: ArrayLike) -> tuple[Array, int]:
         TypeError: the samples are of a type that is no sound, or whose range is not known.
         ValueError: the samples are not one-dimensional.
     """
+    if isinstance(samples, (bytes, bytearray)) or (
+        isinstance(samples, memoryview) and samples.itemsize == 1
+    ):
+        raise TypeError(f"samples are {type(samples).__name__}; {_ACCEPTED}: {_FROM_BYTES}")
     given = np.asarray(samples)
+    scale = _SCALES.get(given.dtype.newbyteorder("="))
+    if given.dtype.kind != "f" and scale is None:
+        raise TypeError(f"samples are {given.dtype}; {_ACCEPTED}: {_conversion(given.dtype)}")
     if given.ndim != 1:
         raise ValueError(f"samples have shape {given.shape}; one channel, [n], is expected")
-    if given.dtype == np.float32:
-        return silence_unsound(given)
-    scale = _SCALES.get(given.dtype.newbyteorder("="))
     if scale is not None:
-        return ((given - np.float64(scale[1])) / scale[0]).astype(np.float32), 0
-    if given.dtype.kind != "f":
-        raise TypeError(f"samples are {given.dtype}; {_ACCEPTED}: {_conversion(given.dtype)}")
+        largest, middle = scale
+        return ((given - middle) / largest).astype(np.float32), 0
     sound, replaced = silence_unsound(given)
-    return sound.astype(np.float32), replaced
+    return sound.astype(np.float32, copy=False), replaced
 
 
 def silence_unsound(audio: NDArray[np.floating]) -> tuple[NDArray[np.floating], int]:
@@ -65,5 +69,5 @@ def _conversion(dtype: np.dtype[np.generic]) -> str:
     if dtype.kind == "c":
         return "take one part, with samples.real"
     if dtype.kind in "SV":
-        return "give numbers, with np.frombuffer(samples, np.int16) if they are 16-bit PCM"
+        return _FROM_BYTES
     return "give numbers, with samples.astype(np.float32) if they are such"

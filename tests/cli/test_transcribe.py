@@ -3,17 +3,20 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from quantkit.cli import main
 from quantkit.stream import Transcriber
+from quantkit.stream.track import Track
 from tests.cli.blocked import BUILD_EXTRA, without
 
 
@@ -39,7 +42,11 @@ def test_json_is_one_object_a_line(tiny_artifact, wav, text, capsys) -> None:
     assert main(["transcribe", str(tiny_artifact), str(wav), str(wav), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 2
-    assert lines[0].keys() == {"file", "duration_s", "text", "tokens", "rtfx"}
+    assert lines[0].keys() == {
+        *("file", "duration_s", "text", "tokens", "rtfx"),
+        *("replaced_samples", "lost_frames"),
+    }
+    assert (lines[0]["replaced_samples"], lines[0]["lost_frames"]) == (0, 0)
     assert lines[0]["file"] == str(wav)
     assert lines[0]["duration_s"] == 3.0
     assert lines[0]["text"] == text
@@ -76,6 +83,101 @@ def test_streams_together_give_the_same_lines(
     assert [line["file"] for line in outputs[0]] == [str(wav), str(short), str(wav)]
 
 
+@pytest.mark.parametrize("streams", ["1", "1000000"])
+def test_each_file_has_its_own_error(
+    tiny_artifact, wav, text, tmp_path, speech_like, capsys, streams
+) -> None:
+    """Odd names and odd types; and no more slots than files."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.wav"))
+    odd.write_bytes(wav.read_bytes())
+    bad = [tmp_path / name for name in ("a.raw", "b.vox6", "c.gsm", "d.mp3", "e.sd2", "x" * 300)]
+    for path in bad[:-1]:
+        path.write_bytes(b"neither sound nor silence " * 100)
+    words = ["transcribe", str(tiny_artifact), *map(str, bad), str(odd), str(wav)]
+    assert main([*words, "--streams", streams]) == 2
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/b\\udcff.wav: {text}\n{wav}: {text}\n"
+    assert len(err.splitlines()) == len(bad)
+    assert all(path.name in err for path in bad)
+
+
+@pytest.mark.parametrize("streams", ["1", "2"])
+def test_what_is_wrong_with_a_file_is_said_and_counted(
+    tiny_artifact, tmp_path, speech_like, capsys, streams
+) -> None:
+    audio = speech_like.copy()
+    audio[[5, 7000]] = np.nan, 1e20
+    path = tmp_path / "a.wav"
+    soundfile.write(path, audio, 16_000, subtype="FLOAT")
+    path.write_bytes(path.read_bytes() * 2)
+    words = ["transcribe", str(tiny_artifact), str(path), "--json", "--streams", streams]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    line = json.loads(out)
+    assert (line["duration_s"], line["replaced_samples"]) == (6.0, 4)
+    assert err.splitlines() == [
+        f"quantkit: {path}: is 2 recordings joined: all are heard.",
+        f"quantkit: {path}: has samples that are not finite or beyond 32768 (full scale is 1): "
+        f"4 are taken as silence.",
+    ]
+
+
+def test_standard_input_is_a_file(tiny_artifact, wav, text) -> None:
+    command = _command("transcribe", str(tiny_artifact), "-", "--json")
+    done = subprocess.run(command, input=wav.read_bytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == text
+    assert json.loads(done.stdout)["file"] == "-"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
+def test_json_is_json_in_any_encoding(tiny_artifact, wav, tmp_path, encoding) -> None:
+    """With what libsndfile would print for a damaged file, which C keeps until the end."""
+    odd = tmp_path / "gr\u00fc\u00dfe \u2603.wav"
+    odd.write_bytes(wav.read_bytes())
+    for kind, subtype in (("SDS", None), ("CAF", "ALAC_16")):
+        dump = tmp_path / f"a.{kind.lower()}"
+        soundfile.write(dump, np.zeros(2000), 16_000, format=kind, subtype=subtype)
+        content = bytearray(dump.read_bytes())
+        content[-300:] = b"\xff" * 300
+        dump.write_bytes(content)
+    files = [str(tmp_path / "a.sds"), str(tmp_path / "a.caf"), str(odd)]
+    command = _command("transcribe", str(tiny_artifact), *files, "--json")
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout.decode(encoding))["file"] == str(odd)
+
+
+def test_a_text_is_one_line_without_control_characters(
+    tiny_artifact, wav, tmp_path, capsys
+) -> None:
+    """Bytes of a vocabulary with byte pieces can be any."""
+    artifact = tmp_path / "artifact"
+    shutil.copytree(tiny_artifact, artifact)
+    lines = [f"<0x{byte:02X}> {i}\n" for i, byte in enumerate(b"\x1b\n\r\x07[2Jab<>c")]
+    (artifact / "tokens.txt").write_text("".join(lines) + f"<blk> {len(lines)}\n")
+    assert main(["transcribe", str(artifact), str(wav)]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("\n")
+    assert out[:-1].isprintable()
+    assert "\\x1b" in out or "\\n" in out
+
+
+def test_text_is_spelled_for_who_sees_it_only(tiny_artifact, wav, monkeypatch, capsys) -> None:
+    asked = []
+
+    def text(_: Track) -> str:
+        asked.append(1)
+        return "said"
+
+    monkeypatch.setattr(Track, "text", property(text))
+    assert main(["transcribe", str(tiny_artifact), str(wav)]) == 0
+    assert capsys.readouterr().out == "said\n"
+    assert len(asked) == 1
+
+
 def test_references_stand_above_what_was_decoded(
     tiny_artifact, wav, text, tmp_path, capsys
 ) -> None:
@@ -104,7 +206,12 @@ def test_realtime_takes_as_long_as_the_audio(tiny_artifact, tmp_path, speech_lik
     [
         (["{artifact}"], "found no audio file"),
         (["nowhere", "a.wav"], "nowhere: no such artifact"),
-        (["{artifact}", "a.wav", "--threads", "0"], "--threads: found 0, accepted: 1 or more"),
+        (["{artifact}", "a.wav", "--threads", "0"], "--threads: found 0, accepted: 1 to 1024"),
+        (["{artifact}", "a.wav", "--threads", "1099511627776"], "accepted: 1 to 1024"),
+        (
+            ["{artifact}", "a.wav", "--jsn"],
+            "--jsn: is neither an option of transcribe nor an audio",
+        ),
         (["{artifact}", "a.wav", "--streams", "0"], "--streams: found 0, accepted: 1 or more"),
         (
             ["{artifact}", "a.wav", "--streams", "2", "--realtime"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from quantkit.core.errors import InputError
 from quantkit.stream import Vocabulary
+from quantkit.stream.tokens import Spelling
 
 
 def write(path: Path, text: str) -> Path:
@@ -50,6 +52,30 @@ def test_any_ids_decode_as_sentencepiece_does(
         assert vocabulary.text(ids) == sentencepiece_model.decode(ids), ids
 
 
+def test_text_that_grows_is_the_text_of_all(vocabulary: Vocabulary) -> None:
+    """Byte by byte too: a character is whole when its last byte is there."""
+    random = np.random.default_rng(3)
+    for _ in range(100):
+        ids = random.integers(0, len(vocabulary.pieces), 12).tolist()
+        spelling = Spelling(vocabulary)
+        for count, index in enumerate(ids, 1):
+            spelling.add([index])
+            assert spelling.text == vocabulary.text(ids[:count])
+
+
+def test_text_that_grows_takes_each_token_once(vocabulary: Vocabulary) -> None:
+    """200,000 tokens, asked for after each thousand: all of them again and again would be slow."""
+    spelling = Spelling(vocabulary)
+    began = time.process_time()
+    for _ in range(200):
+        spelling.add([5] * 1000)
+        assert spelling.text
+    grown = time.process_time() - began
+    began = time.process_time()
+    vocabulary.text([5] * 200_000)
+    assert grown < 5 * (time.process_time() - began)
+
+
 def test_reads_pieces_with_odd_characters(tmp_path: Path) -> None:
     path = write(tmp_path / "tokens.txt", "<unk> 0\n\u2581the 1\n\u2028 2\n0 3\n<blk> 4\n")
     assert Vocabulary.load(path).pieces == ("<unk>", "\u2581the", "\u2028", "0")
@@ -64,6 +90,9 @@ def test_reads_pieces_with_odd_characters(tmp_path: Path) -> None:
         ("a 0\nb 2\n<blk> 2\n", r"tokens\.txt:2: is 'b 2'; a piece, a space and the id 1"),
         ("a 0\n\n<blk> 2\n", r"tokens\.txt:2: is ''"),
         ("\udcff 0\n<blk> 1\n", "not UTF-8"),
+        ("a 0\n\x1b[2J 1\n<blk> 2\n", r"tokens\.txt:2: piece '\\x1b\[2J' has a control character"),
+        ("\x9b 0\n<blk> 1\n", "has a control character"),
+        ("a\tb 0\n<blk> 1\n", "has a control character"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, text: str, message: str) -> None:

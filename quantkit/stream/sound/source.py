@@ -47,9 +47,11 @@ class Source:
         Raises:
             InputError: the disk or the network cannot give them.
         """
+        if start >= self.size:
+            return b""
         with _explained(self.name):
             self._file.seek(start)
-            return self._file.read(max(0, min(count, self.size - start)))
+            return self._file.read(min(count, self.size - start))
 
     def __enter__(self) -> Self:
         return self
