@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
-from quantkit.core.files import write_bytes
+from quantkit.core.files import sha256_file, write_bytes
 from quantkit.stream.audio import read_blocks
 from quantkit.suite.journal import Journal
 
 _UNUSABLE = shapes.record({"pin": shapes.text, "reason": shapes.text})
 _SPEECH = shapes.record(
-    {"pin": shapes.text, "samples": shapes.sha256, "duration_s": shapes.number()}
+    {
+        "pin": shapes.text,
+        "samples": shapes.sha256,
+        "duration_s": shapes.number(),
+        "sha256": shapes.sha256,
+        "stamp": shapes.array(shapes.integer(-(2**63), 2**64), 3),
+    }
 )
 #: Of one sample in 24 bits, as a number of its smallest steps.
 _FULL_SCALE = np.float32(1 << 23)
@@ -65,14 +71,19 @@ class SpeechCache:
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
 
     def find(self, pin: str) -> Speech | Unusable | None:
-        """What is kept under a name; None if that is nothing."""
+        """What is kept under a name; None if that is nothing, or no longer what was kept."""
         entry = self._known.get(pin)
         if entry is None:
             return None
         if "reason" in entry:
             return Unusable(entry["reason"])
         audio = self._audio(pin)
-        return Speech(audio, entry["samples"], entry["duration_s"]) if audio.is_file() else None
+        if not audio.is_file():
+            return None
+        # Copied or damaged since it was written, which its content tells apart.
+        if _stamp(audio) != entry["stamp"] and sha256_file(audio) != entry["sha256"]:
+            return None
+        return Speech(audio, entry["samples"], entry["duration_s"])
 
     def decode(self, pin: str, recording: Path) -> Speech | Unusable:
         """Keep an audio file of any format, or why it cannot be used; found, it is not read."""
@@ -112,9 +123,16 @@ class SpeechCache:
                 count += len(steps)
         if count == 0:
             raise InputError(f"has no samples at {self.sample_rate} Hz")
-        write_bytes(self._audio(pin), content.getvalue())
+        flac = content.getvalue()
+        write_bytes(self._audio(pin), flac)
         speech = Speech(self._audio(pin), digest.hexdigest(), count / self.sample_rate)
-        self._note(pin, samples=speech.samples, duration_s=speech.duration_s)
+        self._note(
+            pin,
+            samples=speech.samples,
+            duration_s=speech.duration_s,
+            sha256=hashlib.sha256(flac).hexdigest(),
+            stamp=_stamp(speech.audio),
+        )
         return speech
 
     def refuse(self, pin: str, reason: str) -> Unusable:
@@ -122,12 +140,18 @@ class SpeechCache:
         self._note(pin, reason=reason)
         return Unusable(reason)
 
-    def _note(self, pin: str, **facts: str | float) -> None:
+    def _note(self, pin: str, **facts: str | float | list[int]) -> None:
         self._known[pin] = {"pin": pin, **facts}
         self._journal.append(self._known[pin])
 
     def _audio(self, pin: str) -> Path:
         return self.root / pin[:2] / f"{pin}.flac"
+
+
+def _stamp(audio: Path) -> list[int]:
+    """What changes with a file's content."""
+    status = audio.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _entry(value: Any, where: str) -> None:
