@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
-from quantkit.core.files import PARTIAL, sweep, write_bytes
+from quantkit.core.files import PARTIAL, sha256_file, sweep, write_bytes
 from quantkit.core.speech import Recording, file_of
 from quantkit.core.text import one_line, printable
 from quantkit.stream.recordings import recording_blocks
@@ -23,7 +23,13 @@ from quantkit.suite.journal import Journal
 
 _UNUSABLE = shapes.record({"pin": shapes.text, "reason": shapes.text})
 _SPEECH = shapes.record(
-    {"pin": shapes.text, "samples": shapes.sha256, "duration_s": shapes.number()}
+    {
+        "pin": shapes.text,
+        "samples": shapes.sha256,
+        "duration_s": shapes.number(),
+        "sha256": shapes.sha256,
+        "stamp": shapes.array(shapes.integer(-(2**63), 2**64), 3),
+    }
 )
 #: Counted up where the reader of audio makes something else of a file than before.
 _DECODING = 2
@@ -71,14 +77,19 @@ class SpeechCache:
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
 
     def find(self, pin: str) -> Speech | Unusable | None:
-        """What is kept under a name; None if that is nothing."""
+        """What is kept under a name; None if that is nothing, or no longer what was kept."""
         entry = self._known.get(pin)
         if entry is None:
             return None
         if "reason" in entry:
             return Unusable(entry["reason"])
         audio = self._audio(pin)
-        return Speech(audio, entry["samples"], entry["duration_s"]) if audio.is_file() else None
+        if not audio.is_file():
+            return None
+        # Copied or damaged since it was written, which its content tells apart.
+        if _stamp(audio) != entry["stamp"] and sha256_file(audio) != entry["sha256"]:
+            return None
+        return Speech(audio, entry["samples"], entry["duration_s"])
 
     def decode(self, pin: str, recording: Recording) -> Speech | Unusable:
         """Keep what is heard of a recording, or why it cannot be used; found, it is not read."""
@@ -120,9 +131,16 @@ class SpeechCache:
                 count += len(steps)
         if count == 0:
             raise InputError(f"has no samples at {self.sample_rate} Hz")
-        write_bytes(self._audio(pin), content.getvalue())
+        flac = content.getvalue()
+        write_bytes(self._audio(pin), flac)
         speech = Speech(self._audio(pin), digest.hexdigest(), count / self.sample_rate)
-        self._note(pin, samples=speech.samples, duration_s=speech.duration_s)
+        self._note(
+            pin,
+            samples=speech.samples,
+            duration_s=speech.duration_s,
+            sha256=hashlib.sha256(flac).hexdigest(),
+            stamp=_stamp(speech.audio),
+        )
         return speech
 
     def refuse(self, pin: str, reason: str) -> Unusable:
@@ -130,12 +148,18 @@ class SpeechCache:
         self._note(pin, reason=reason)
         return Unusable(reason)
 
-    def _note(self, pin: str, **facts: str | float) -> None:
+    def _note(self, pin: str, **facts: str | float | list[int]) -> None:
         self._known[pin] = {"pin": pin, **facts}
         self._journal.append(self._known[pin])
 
     def _audio(self, pin: str) -> Path:
         return self.root / pin[:2] / f"{pin}.flac"
+
+
+def _stamp(audio: Path) -> list[int]:
+    """What changes with a file's content."""
+    status = audio.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _entry(value: Any, where: str) -> None:

@@ -13,6 +13,7 @@ from quantkit.core.integrity import SEAL, seal_problem, sealed
 from quantkit.core.strict_json import parse_json
 
 Entry = dict[str, Any]
+_REMOVE = "Remove the file: what it is about is found out anew"
 
 
 class Journal:
@@ -27,7 +28,7 @@ class Journal:
     def __init__(self, path: Path, shape: shapes.Shape = shapes.record({})) -> None:  # noqa: B008
         """Read the entries that are there, and remove what a killed process left of one.
 
-        Each of them has the `shape`.
+        Each of them has the `shape`. What an older version wrote has no digests and is left out.
 
         Raises:
             InputError: the file is damaged.
@@ -35,17 +36,21 @@ class Journal:
         self._path = path
         content = path.read_bytes() if path.exists() else b""
         whole, newline, torn = content.rpartition(b"\n")
+        if torn:
+            write_bytes(path, whole + newline)
         try:
-            self.entries: list[Entry] = [
-                _entry(line, f"{path}:{number}", shape)
+            lines = [
+                parse_json(line, f"line {number}")
                 for number, line in enumerate(whole.splitlines(), start=1)
             ]
         except InputError as error:
-            raise InputError(
-                f"{error}. Remove the file: what it is about is found out anew"
-            ) from error
-        if torn:
-            write_bytes(path, whole + newline)
+            raise InputError(f"{path}: a line is no JSON ({error}). {_REMOVE}") from error
+        if lines and isinstance(lines[0], dict) and SEAL not in lines[0]:
+            write_bytes(path, b"")
+            lines = []
+        self.entries: list[Entry] = [
+            _entry(line, f"{path}:{number}", shape) for number, line in enumerate(lines, start=1)
+        ]
 
     def append(self, entry: Entry) -> None:
         """Add an entry and put it on the disk."""
@@ -67,10 +72,11 @@ def _line(entry: Entry) -> bytes:
     return canonical_json(sealed(entry)).encode() + b"\n"
 
 
-def _entry(line: bytes, where: str, shape: shapes.Shape) -> Entry:
-    entry = parse_json(line, where)
-    shape(entry, where)
-    if problem := seal_problem(entry):
-        raise InputError(f"{where}: {problem}")
-    del entry[SEAL]
-    return dict(entry)
+def _entry(line: Any, where: str, shape: shapes.Shape) -> Entry:
+    try:
+        shape(line, where)
+    except InputError as error:
+        raise InputError(f"{error}. {_REMOVE}") from error
+    if problem := seal_problem(line):
+        raise InputError(f"{where}: {problem}. {_REMOVE}")
+    return {key: value for key, value in line.items() if key != SEAL}

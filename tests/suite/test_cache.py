@@ -87,3 +87,19 @@ def test_content_leaves_no_file_and_no_path(tmp_path, parity_manifest) -> None:
 def test_nothing_is_no_speech(tmp_path) -> None:
     with pytest.raises(InputError, match="has no samples at 16000 Hz"):
         SpeechCache(tmp_path, 16_000).keep("pin", [np.zeros(0, np.float32)])
+
+
+@pytest.mark.parametrize("place", [100, -1])
+def test_damaged_speech_is_decoded_again(tmp_path, parity_manifest, place) -> None:
+    prompt = parity_manifest.parent / "agent-pass.flac"
+    speech = kept(SpeechCache(tmp_path, 16_000), "pin", prompt)
+    right = speech.audio.read_bytes()
+    damaged = bytearray(right)
+    damaged[place] ^= 1
+    speech.audio.write_bytes(damaged)
+    cache = SpeechCache(tmp_path, 16_000)
+    assert cache.find("pin") is None
+    assert kept(cache, "pin", prompt) == speech
+    assert speech.audio.read_bytes() == right
+    speech.audio.write_bytes(right)  # as a copy is: another time, the same content
+    assert SpeechCache(tmp_path, 16_000).find("pin") == speech

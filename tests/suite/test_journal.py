@@ -53,10 +53,23 @@ def test_damage_is_named(tmp_path) -> None:
     path.write_bytes(right.replace(b"0.1", b"0.2"))
     with pytest.raises(InputError, match=r"j:2: was edited after .*Remove the file"):
         Journal(path)
-    for line in (b"\0\0", b"[]", b"[" * 100_000, b'{"a": NaN}', b'{"a": 1}'):
+    for line in (b"\0\0", b"[" * 100_000, b'{"a": NaN}', b"\xff"):
         path.write_bytes(right + line + b"\n")
-        with pytest.raises(InputError, match=r"j:4[: ].*Remove the file"):
+        with pytest.raises(InputError, match=r"j: a line is no JSON \(line 4.*Remove the file"):
             Journal(path)
+    for line in (b"[]", b'{"a": 1}', b"null"):
+        path.write_bytes(right + line + b"\n")
+        with pytest.raises(InputError, match=r"j:4: .*Remove the file"):
+            Journal(path)
+
+
+def test_what_an_older_version_wrote_is_found_out_anew(tmp_path) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(b'{"id": "a"}\n{"id": "b"}\n')
+    journal = Journal(path)
+    assert journal.entries == []
+    journal.append({"id": "c"})
+    assert Journal(path).entries == [{"id": "c"}]
 
 
 def test_entries_of_another_shape_are_refused(tmp_path) -> None:
