@@ -74,7 +74,9 @@ class LineProgress:
                 self._say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
 
     def _say(self, line: str) -> None:
-        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            one_line(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 class TerminalProgress:

@@ -48,3 +48,11 @@ def test_damage_is_named(tmp_path) -> None:
     path.write_bytes(b'{"a": 1}\n\x00\x00\n')
     with pytest.raises(InputError, match=r"j: a line is no JSON .*Remove the file"):
         Journal(path)
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b'{"pin": 3}', b"{}", b"[" * 10**5, b'{"a": NaN}'])
+def test_what_is_no_entry_is_named(tmp_path, line) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(b'{"pin": "a"}\n' + line + b"\n")
+    with pytest.raises(InputError, match=r"j:2:.*Remove the file"):
+        Journal(path, lambda entry: isinstance(entry.get("pin"), str))
