@@ -6,7 +6,7 @@ import pytest
 
 from quantkit.core.markdown import code, escape, fenced
 
-BREAK = "&#8203;"
+BREAK = "&#x200B;"
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ BREAK = "&#8203;"
         ("@torvalds and @org/team", f"@{BREAK}torvalds and @{BREAK}org/team"),
         ("fixes #12, org/repo#3, GH-4", rf"fixes \#{BREAK}12, org/repo\#{BREAK}3, GH-{BREAK}4"),
         ("https://a.b, WWW.a.b", f"https:{BREAK}//a.b, WWW{BREAK}.a.b"),
-        ("0123abcd of a" + "b" * 39, f"012{BREAK}3abcd of abb{BREAK}" + "b" * 37),
+        ("0123abcd of " + "b" * 41, f"0123ab{BREAK}cd of " + "b" * 41),
         ("me@a.b", f"me@{BREAK}a.b"),
         ("<img src=x> &amp;", r"&lt;img src=x\> &amp;amp;"),
         ("![a](b) [c]: d", r"!\[a\](b) \[c\]: d"),
