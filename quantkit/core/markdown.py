@@ -8,19 +8,18 @@ from quantkit.core.text import one_line, printable
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#>$])")
 # What readers such as GitHub make mentions, issues, links and commits of, wherever they see it.
-_LINKING = re.compile(
-    r"@|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)"
-    r"|(?<![0-9a-z])[0-9a-f]{3}(?=[0-9a-f]{4,37}(?![0-9a-z]))",
-    re.IGNORECASE,
-)
+_LINKING = re.compile(r"@|#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_COMMIT = re.compile(r"(?<![0-9a-z])[0-9a-f]{7,40}(?![0-9a-z])", re.IGNORECASE)
 #: A space without width: nothing to see, and what it stands in is none of these any more.
-_BREAK = "&#8203;"
+_BREAK = "&#x200B;"
 
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is on one line, also in a cell of a table."""
     # What is printable holds no NUL.
     line = _LINKING.sub(r"\g<0>" + "\0", one_line(" ".join(text.split())))
+    # Six digits are too few for a commit.
+    line = _COMMIT.sub(lambda match: re.sub(r"(.{6})(?=.)", r"\1" + "\0", match[0]), line)
     line = line.replace("&", "&amp;").replace("<", "&lt;")
     return _SPECIAL.sub(r"\\\1", line).replace("\0", _BREAK)
 

@@ -78,7 +78,9 @@ class LineProgress:
                 self.say(f"  {what}: {done}{of}, {_duration(elapsed)} elapsed{remaining}")
 
     def say(self, line: str) -> None:
-        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            one_line(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 class TerminalProgress:

@@ -69,11 +69,11 @@ class SpeechCache:
 
     def __init__(self, root: Path, sample_rate: int) -> None:
         """Go on with what `root` holds at this rate."""
-        self.root = root / f"{sample_rate}.{_DECODING}"
+        self.root = root / str(sample_rate)
         for folder in (self.root, *self.root.glob("*/")):
             sweep(folder)
         self.sample_rate = sample_rate
-        self._journal = Journal(self.root / "speech.jsonl", _entry)
+        self._journal = Journal(self.root / f"speech.{_DECODING}.jsonl", _entry)
         self._known = {entry["pin"]: entry for entry in self._journal.entries}
 
     def find(self, pin: str) -> Speech | Unusable | None:

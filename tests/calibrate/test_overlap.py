@@ -7,7 +7,7 @@ import soundfile
 
 from quantkit.calibrate import shared_recordings
 from quantkit.calibrate.overlap import samples_digest
-from quantkit.core.speech import read_manifest
+from quantkit.core.speech import Segment, read_manifest
 from quantkit.stream import read_audio
 from quantkit.suite.cache import Speech, SpeechCache
 
@@ -58,3 +58,17 @@ def test_what_a_suite_decoded_is_found(tmp_path: Path) -> None:
     speech = SpeechCache(tmp_path, 16_000).decode("pin", mp3)
     assert isinstance(speech, Speech)
     assert shared_recordings([mp3], [speech.audio]) == [(mp3, speech.audio)]
+
+
+def test_parts_of_one_file_are_shared_where_they_overlap(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9999, 9999, size=5 * 16_000, dtype=np.int16)
+    call, copy, cut = (tmp_path / name for name in ("call.flac", "copy.wav", "cut.wav"))
+    for path, part in ((call, samples), (copy, samples), (cut, samples[16_000:32_000])):
+        soundfile.write(path, part, 16_000, subtype="PCM_16")
+    first, second = Segment(call, 0.0, 1.0), Segment(call, 1.0, 1.0)
+    assert shared_recordings([first], [second, Segment(copy, 2.0)]) == []
+    assert shared_recordings([first], [Segment(copy, 0.5, 2.0)]) == [
+        (first, Segment(copy, 0.5, 2.0))
+    ]
+    assert shared_recordings([copy], [second, cut]) == [(copy, second)]
+    assert shared_recordings([second, first], [cut]) == [(second, cut)]

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 
+from quantkit.calibrate.audio_rows import AudioRows
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.core.speech import read_manifest
@@ -119,7 +121,7 @@ def test_a_killed_gather_goes_on(speech: Path, tmp_path: Path) -> None:
     begun = {name: facts for name, facts in state(cache).items() if name.endswith(".flac")}
     assert len(begun) == 5
     # As if it had died in the middle of a line.
-    (listing,) = (cache / "16000.2" / "listings").iterdir()
+    (listing,) = (cache / "16000" / "listings").iterdir()
     listing.write_bytes(listing.read_bytes()[:-10])
     found = gathered(cache, {"a": of(speech)})
     assert begun.items() <= state(cache).items()
@@ -160,6 +162,50 @@ def test_bad_rows_among_good_ones(tmp_path: Path) -> None:
     before = state(tmp_path / "cache")
     assert gathered(tmp_path / "cache", {"a": of(folder, id=None)}) == found
     assert state(tmp_path / "cache") == before
+
+
+@pytest.mark.parametrize(
+    ("audio", "reason"),
+    [
+        (None, "it has no recording"),
+        ("a.flac", "it has no recording"),
+        ([{"bytes": b"x"}], "it has no recording"),
+        ({}, "it has no recording"),
+        ({"bytes": 2**40, "path": None}, "it has no recording"),
+        ({"bytes": None, "path": 3}, "it has no recording"),
+        ({"bytes": None, "path": "/dev/zero"}, "lies outside of the data set, at '/dev/zero'"),
+        ({"bytes": None, "path": "../../etc/passwd"}, "lies outside of the data set"),
+        ({"bytes": None, "path": "file:///etc/passwd"}, "lies outside of the data set"),
+        ({"bytes": None, "path": "http://127.0.0.1/a.flac"}, "lies outside of the data set"),
+        ({"bytes": None, "path": "zip://a::http://127.0.0.1/"}, "lies outside of the data set"),
+    ],
+)
+def test_a_row_of_the_hub_names_nothing_else(audio: Any, reason: str) -> None:
+    rows = AudioRows("org/esb", datasets.Dataset.from_list([]), "audio", local=False)
+    with pytest.raises(InputError, match=reason):
+        rows.content(audio)
+
+
+def test_names_of_strangers_are_made_printable(tmp_path: Path) -> None:
+    rows = prompts(2)
+    rows[0]["id"], rows[1]["id"] = "\x1b[31m\u202e", "x" * 10_000
+    rows[0]["lang"], rows[1]["lang"] = "en", "\x1b"
+    folder = write_dataset(tmp_path / "d", {"test.clean": rows})
+    found = gathered(tmp_path / "cache", {"a": of(folder)}).sets["a"]
+    assert [row.id for row in found.utterances] == [r"\x1b[31m\u202e"]
+    (other,) = found.exclusions
+    assert len(other.id) <= 200
+    assert other.reason == r"its language is '\\x1b', the suite's is 'en'"
+
+
+@pytest.mark.parametrize("sha", [None, 7, "../../x", "\x1b", "a" * 39, ["a"]])
+def test_a_commit_of_the_hub_is_a_commit(
+    sha: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = SimpleNamespace(sha=sha)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_, **__: answer)
+    with pytest.raises(InputError, match="as the commit of 'main' of org/esb, accepted: 40 hexad"):
+        gathered(tmp_path, {"a": of("org/esb", revision="main")})
 
 
 @pytest.mark.parametrize(

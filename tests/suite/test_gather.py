@@ -13,7 +13,7 @@ import soundfile
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.core.speech import read_manifest
+from quantkit.core.speech import Segment, read_manifest
 from quantkit.stream.audio import read_audio
 from quantkit.suite import Exclusion, gather, load_suite
 from quantkit.suite.digests import FileDigests
@@ -184,6 +184,53 @@ def test_another_text_is_another_utterance_of_the_same_speech(clips, tmp_path) -
         digests.add(utterance.digest)
         audio.add(utterance.audio)
     assert (len(digests), len(audio)) == (2, 1)
+
+
+def test_parts_of_a_file_are_utterances_of_their_own(clips, tmp_path) -> None:
+    whole = read_audio(clips / "a.flac")
+    manifest = written(
+        clips,
+        {"audio_filepath": "a.flac", "offset": 0.25, "duration": 0.5, "text": "one"},
+        {"audio_filepath": "a.flac", "offset": 0.75, "text": "two"},
+        {"audio_filepath": "a.flac", "offset": 99, "duration": 1, "text": "gone"},
+        {"audio": "a.flac", "text": "all"},
+    )
+    found = gathered(tmp_path / "cache", {"mine": {"manifest": manifest}}).sets["mine"]
+    one, two, everything = found.utterances
+    assert [row.id for row in found.utterances] == [
+        "a.flac (0.250 to 0.750 s)",
+        "a.flac (0.750 s to the end)",
+        "a.flac",
+    ]
+    assert read_audio(one.audio).tobytes() == whole[4000:12_000].tobytes()
+    assert read_audio(two.audio).tobytes() == whole[12_000:].tobytes()
+    assert one.sources == [one.audio, Segment(clips / "a.flac", 0.25, 0.5)]
+    assert everything.sources == [everything.audio]
+    (gone,) = found.exclusions
+    assert gone.id == "a.flac (99.000 to 100.000 s)"
+    assert gone.reason.startswith(f"holds {len(whole) / 16_000:.3f} s of audio, and a manifest's")
+
+
+def test_what_a_folder_holds_besides_is_excluded(clips, tmp_path) -> None:
+    (clips / "a.txt").write_bytes(b"\xef\xbb\xbfone")
+    (clips / "b.txt").mkdir()
+    (clips / "memo.m4a").write_bytes(b"x")
+    (clips / "gone.wav").symlink_to("nowhere")
+    shutil.copyfile(clips / "a.flac", clips / "\x1b[31m\u202e.flac")
+    other = tmp_path / "disk2"
+    other.mkdir()
+    shutil.move(clips / "c.flac", other / "c.flac")
+    (other / "c.txt").write_text("c" * 2**21)
+    (clips / "more").symlink_to(other)
+    found = gathered(tmp_path / "cache", {"mine": {"folder": str(clips)}}).sets["mine"]
+    assert [(row.id, row.text) for row in found.utterances] == [("a.flac", "one")]
+    assert {one.id: one.reason for one in found.exclusions} == {
+        r"\x1b[31m\u202e.flac": "it has no text",
+        "b.flac": "it has no text",
+        "gone.wav": "it is a broken link",
+        "memo.m4a": "m4a is not read, accepted: the formats of libsndfile",
+        "more/c.flac": "its text c.txt takes more than 1048576 bytes",
+    }
 
 
 class Stops(Silent):
