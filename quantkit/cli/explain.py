@@ -52,21 +52,22 @@ def _explain_missing(error: ModuleNotFoundError) -> tuple[int, str]:
 def _explain_system(error: OSError) -> str:
     """What the system refused: the file, the file system, what to do."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    where = " -> ".join(str(name) for name in names)
-    said = error.strerror or str(error)
-    if error.errno in _FULL:
-        return f"{where or 'a file'}: {said}; {_room(names)}"
-    if error.errno in _DESCRIPTORS:
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return f"{where or 'a file'}: {said}: {most} may be open at a time; raise it by `ulimit -n`"
+    where = " -> ".join(names)
     if error.errno == errno.ENOMEM:
         return _out_of_memory(where)
-    return f"{where}: {said}" if where else said
+    said = ": ".join(filter(None, [where, error.strerror or str(error)]))
+    if error.errno in _FULL:
+        return f"{said}; {_room(names)}"
+    if error.errno in _DESCRIPTORS:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{said}: {most} may be open at a time; raise it by `ulimit -n`"
+    return said
 
 
 def _room(names: list[str]) -> str:
     """Free bytes of the file systems that a write can have filled."""
-    folders = [Path(name).parent for name in names] or [Path.cwd(), Path(tempfile.gettempdir())]
+    folders = [Path(name).absolute().parent for name in names]
+    folders = folders or [Path.cwd(), Path(tempfile.gettempdir())]
     rooms = []
     for folder in folders:
         try:

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from quantkit.core.files import (
     scratch_directory,
     sha256_json,
     sweep,
+    temporary_directory,
     write_bytes,
     write_json,
 )
@@ -157,6 +159,105 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("fcntl.flock", refuses)
     _write(tmp_path / "final")
     assert (tmp_path / "final" / "old").exists()
+
+
+def test_where_nothing_tells_the_living_from_the_dead_nothing_is_swept(
+    tmp_path, monkeypatch
+) -> None:
+    def refuses(*_) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuses)
+    with complete_directory(tmp_path / "final") as temporary:
+        sweep(tmp_path)
+        assert temporary.exists()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path) -> None:
+    (tmp_path / "disk").mkdir()
+    for name in ("final", "a"):
+        (tmp_path / name).symlink_to(f"disk/{name}")
+    for _ in range(2):
+        _write(tmp_path / "final")
+        write_bytes(tmp_path / "a", b"1")
+        assert (tmp_path / "final").is_symlink()
+        assert (tmp_path / "a").is_symlink()
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert found == ["a", "disk", "disk/a", "disk/final", "disk/final/old", "final"]
+
+
+def test_a_foreign_link_in_the_place_of_a_partial_is_not_followed(tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").touch()
+    (tmp_path / ".final.partial").symlink_to("mine")
+    (tmp_path / ".a.partial").symlink_to("mine/thesis")
+    sweep(tmp_path)
+    with pytest.raises(OSError, match="final"):
+        _write(tmp_path / "final")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_bytes(tmp_path / "a", b"1")
+    assert (tmp_path / "mine" / "thesis").read_bytes() == b""
+
+
+def test_a_pipe_takes_the_content(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=write_bytes, args=(tmp_path / "pipe", b"1"))
+    writer.start()
+    assert (tmp_path / "pipe").read_bytes() == b"1"
+    writer.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_an_empty_trace_of_a_killed_replacement_goes(tmp_path) -> None:
+    (tmp_path / ".final.retired").mkdir()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_temporaries_of_killed_processes_go(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "quantkit-others").mkdir()
+    code = "import tempfile\ntempfile.tempdir = '.'\n"
+    _killed(
+        code + "with files.temporary_directory() as path: (path / 'a').touch(), die()", tmp_path
+    )
+    assert len(list(tmp_path.iterdir())) == 2
+    with temporary_directory() as one, temporary_directory() as other:
+        assert one != other
+        assert set(tmp_path.iterdir()) == {one, other, tmp_path / "quantkit-others"}
+    assert [path.name for path in tmp_path.iterdir()] == ["quantkit-others"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError("262144 requested and 139264 written"),  # numpy
+        RuntimeError("file write failed"),  # PyTorch
+    ],
+)
+def test_a_full_disk_has_a_name(tmp_path, monkeypatch, error) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
+    named = pytest.raises(OSError, match=r"No space left .*final")
+    with named as caught, complete_directory(tmp_path / "final"):
+        raise error
+    assert caught.value.errno == 28
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("of another kind"),
+        InputError("ours"),
+        ConnectionRefusedError(111, "Connection refused"),
+        FileNotFoundError(2, "No such file", "a.wav"),
+    ],
+)
+def test_other_errors_stay_what_they_are(tmp_path, error) -> None:
+    with pytest.raises(type(error)) as caught, complete_directory(tmp_path / "final"):
+        raise error
+    assert caught.value is error
 
 
 def test_space_is_asked_for_before_it_is_needed(tmp_path) -> None:
