@@ -3,11 +3,15 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.fuzz.trial import rounds
+from quantkit.core.speech import read_manifest
+from quantkit.recipe import load_recipe
+from quantkit.suite import load_suite
+from tests.fuzz.trial import damaged, rounds, trial
 
 ROOT = Path(__file__).parents[2]
 SEEDS = sorted((ROOT / "recipes").rglob("*.yaml"))
