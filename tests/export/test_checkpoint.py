@@ -89,6 +89,7 @@ def test_what_nemo_saves_is_restored_as_nemo_does(
     tmp_path: Path, hybrid: bool, pack: Callable[[bytes], bytes]
 ) -> None:
     model = build_model(replace(SMALL, hybrid=hybrid), overrides=TRAINING)
+    Path(model.tokenizer_dir).mkdir()  # NeMo copies it from where it was
     write_tokenizer(tokenizer_model(SMALL.pieces), Path(model.tokenizer_dir))
     path = tmp_path / "model.nemo"
     with nemo_errors_only():

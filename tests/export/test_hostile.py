@@ -35,10 +35,10 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event.startswith((*_ACTS, *_CHANGES)):
         _seen.append(f"{event} {arguments}")
-    if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
-        # A file without a name is told by the folder that it lies in.
-        if str(arguments[0]) != tempfile.gettempdir():
-            _seen.append(f"open {arguments}")
+    writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
+    # A file without a name is told by the folder that it lies in.
+    if writing and str(arguments[0]) != tempfile.gettempdir():
+        _seen.append(f"open {arguments}")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,8 @@ def deeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
-    _seen = done = []
+    done: list[str] = []
+    _seen = done
     yield done
     _seen = None
 
