@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.report.markdown import LIMIT, escape, render_markdown
+from quantkit.core.markdown import escape
+from quantkit.report.markdown import LIMIT, render_markdown
 from quantkit.report.model import Report
 from tests.report.reports import bare_report, full_report
 
