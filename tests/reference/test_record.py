@@ -50,7 +50,7 @@ def test_parts_of_a_call_are_what_their_own_files_are(
     assert said[0] == said[1]
     assert said[0][1]["wer"]["reference"] < 1
 
-    part = Segment(tmp_path / "call.wav", parts[1]["offset"], parts[1]["duration"])
-    recordings: list[Recording] = [part, tmp_path / "1.wav"]
+    second = Segment(tmp_path / "call.wav", parts[1]["offset"], parts[1]["duration"])
+    recordings: list[Recording] = [second, tmp_path / "1.wav"]
     one, other = hear(demo_artifact, recordings, Silent())
     np.testing.assert_array_equal(one.encoded, other.encoded)
