@@ -35,7 +35,7 @@ _CUT_LOGGED = ("VOC", "SVX", "MAT4", "MAT5")
 _FRAMES = re.compile(r"^\s*Frames\s*: (\d{1,18})$", re.MULTILINE)
 _FRAMES_LOGGED = ("AVR", "MPC2K")
 #: Channels that do not cancel have a mean of at least the loudest one's amplitude by their number.
-#: Where it is less than a tenth of that, for so many seconds, it is said; not where nothing is to be
+#: Where it is less than a tenth of that, for so many seconds, it is said, unless nothing is to be
 #: heard in any of them.
 _CANCELLED, _WORTH_S, _AUDIBLE = 0.1, 0.5, 0.003
 

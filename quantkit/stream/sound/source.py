@@ -49,9 +49,11 @@ class Source:
         """
         if start >= self.size:
             return b""
-        with _explained(self.name):
+        try:
             self._file.seek(start)
             return self._file.read(min(count, self.size - start))
+        except OSError as error:
+            raise told(self.name, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -139,14 +141,19 @@ def _refuse_size(path: Path, size: int) -> None:
         )
 
 
+def told(path: Path, error: OSError) -> InputError:
+    """What the operating system says of a path, in words of audio."""
+    hint = _HINTS.get(error.errno or 0, f"cannot be read ({error.strerror or error}).")
+    return InputError(f"{path}: {hint}")
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say in words of audio what the operating system or Python says of a path."""
+    """Say what is wrong with a path."""
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, f"cannot be read ({error.strerror or error}).")
-        raise InputError(f"{path}: {hint}") from error
+        raise told(path, error) from error
     except InputError:
         raise
     except ValueError as error:  # a NUL, or letters that this system's names cannot have
