@@ -15,6 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
+from quantkit.core.text import one_line
 from quantkit.stream.samples import LARGEST, silence_unsound
 from quantkit.stream.sound import Part, PiecesFile, Source, find_parts, open_source
 
@@ -35,7 +36,7 @@ _CUT_LOGGED = ("VOC", "SVX", "MAT4", "MAT5")
 _FRAMES = re.compile(r"^\s*Frames\s*: (\d{1,18})$", re.MULTILINE)
 _FRAMES_LOGGED = ("AVR", "MPC2K")
 #: Channels that do not cancel have a mean of at least the loudest one's amplitude by their number.
-#: Where it is less than a tenth of that, for so many seconds, it is said; not where nothing is to be
+#: Where it is less than a tenth of that, for so many seconds, it is said, unless nothing is to be
 #: heard in any of them.
 _CANCELLED, _WORTH_S, _AUDIBLE = 0.1, 0.5, 0.003
 
@@ -137,8 +138,7 @@ class AudioBlocks(Iterator[Array]):
             yield mean
 
     def _say(self, note: str) -> None:
-        # Nobody's line of code is to blame: the message names the file.
-        warnings.warn(f"{self._path}: {note}.", AudioWarning, stacklevel=2)
+        _say(one_line(str(self._path)), note)
 
 
 class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -162,14 +162,14 @@ class _Recording:
         if self._file.format in _CUT_LOGGED and _CUT.search(self._file.extra_info):
             self._file.close()
             raise InputError(
-                f"{self.source.name}: is truncated: it ends before its header says so. "
+                f"{self.source.label}: is truncated: it ends before its header says so. "
                 f"Copy the file again."
             )
         low, high = _RATES
         if not low <= self.rate <= high:
             self._file.close()
             raise InputError(
-                f"{self.source.name}: has {self.rate} samples a second; {low} to {high} are "
+                f"{self.source.label}: has {self.rate} samples a second; {low} to {high} are "
                 f"accepted. Check what wrote it."
             )
         return self
@@ -185,9 +185,9 @@ class _Recording:
     @property
     def frames(self) -> int:
         """Samples of a channel, which have to be read if no header tells."""
-        if self.part.claim or self._file.frames == _UNKNOWN:
-            if self.part.promised is not None:
-                return self.part.promised
+        if self.part.claim and self.part.promised is not None:
+            return self.part.promised
+        if self._file.frames == _UNKNOWN:
             return sum(map(len, self.blocks(self.rate)))
         return int(self._file.frames)
 
@@ -197,27 +197,54 @@ class _Recording:
         Raises:
             InputError: the recording cannot be read on, or ends before its header says so.
         """
+        done, promised = 0, self._promised()
+        for block in self._promised_blocks(size, promised):
+            done += len(block)
+            yield block
+        if promised is None:
+            return
+        if done < promised - self.part.spare:
+            raise InputError(
+                f"{self.source.label}: is truncated: its header promises {promised} samples, "
+                f"{done} could be read. Copy the file again."
+            )
+        if done == promised:
+            yield from self._more_blocks(size, done)
+
+    def _promised_blocks(self, size: int, promised: int | None) -> Iterator[Array]:
+        """Blocks up to the number of samples that is promised, or to the end."""
         done = 0
-        while True:
-            block = self._read(size, done)
+        while count := size if promised is None else min(size, promised - done):
+            block = self._read(count, done)
             done += len(block)
             if len(block):
                 yield block
-            if len(block) < size:
+            if len(block) < count:
                 break
-        promised, spare = self._promised(), self.part.spare
-        if promised is not None and done < promised - spare:
-            raise InputError(
-                f"{self.source.name}: is truncated: its header promises {promised} samples, "
-                f"{done} could be read. Copy the file again."
+
+    def _more_blocks(self, size: int, promised: int) -> Iterator[Array]:
+        """Blocks beyond what the header promises, where that is too little; most often none."""
+        more, count = 0, size
+        while count == size:
+            try:
+                block = self._read(size, promised + more)
+            except InputError:
+                if more or self._bytes.error:
+                    raise
+                self._say("ends with bytes that are no sound: not heard")
+                return
+            count = len(block)
+            more += count
+            if count:
+                yield block
+        if more:
+            self._say(
+                f"has a header that promises {promised} samples; {promised + more} are there and "
+                f"heard"
             )
-        if promised is not None and self.part.spare == 0 and done > promised:
-            warnings.warn(
-                f"{self.source.name}: has a header that promises {promised} samples; {done} are "
-                f"there and heard.",
-                AudioWarning,
-                stacklevel=2,
-            )
+
+    def _say(self, note: str) -> None:
+        _say(self.source.label, note)
 
     def _promised(self) -> int | None:
         """Samples of a channel that a header tells."""
@@ -244,8 +271,8 @@ class _Recording:
                 block = self._file.read(min(count, most), dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise self._bytes.error or InputError(
-                    f"{self.source.name}: is damaged or truncated: sample {done} or one soon after "
-                    f"it cannot be read ({_reason(error)}). Copy the file again."
+                    f"{self.source.label}: is damaged or truncated: sample {done} or one soon "
+                    f"after it cannot be read ({_reason(error)}). Copy the file again."
                 ) from error
             if self._bytes.error:
                 raise self._bytes.error
@@ -268,8 +295,8 @@ class _Recording:
             return _ForwardFile(self._bytes, "r", **given)
         except soundfile.LibsndfileError as error:
             raise self._bytes.error or InputError(
-                f"{self.source.name}: cannot be read as audio ({_reason(error)}). Accepted are the "
-                f"formats of libsndfile, such as WAV, FLAC, OGG and MP3; convert others first."
+                f"{self.source.label}: cannot be read as audio ({_reason(error)}). Accepted are "
+                f"the formats of libsndfile, such as WAV, FLAC, OGG and MP3; convert others first."
             ) from error
 
 
@@ -288,9 +315,16 @@ def _resampled(blocks: Iterable[Array], rate: int, wanted: int) -> Iterator[Arra
         yield resampler.resample_chunk(before, last=True)
 
 
+def _say(label: str, note: str) -> None:
+    # Nobody's line of code is to blame: the message names the file.
+    warnings.warn(f"{label}: {note}.", AudioWarning, stacklevel=2)
+
+
 def _reason(error: soundfile.LibsndfileError) -> str:
     return str(error.error_string).strip() or f"libsndfile error {error.code}"
 
 
 def _silent(path: Path) -> InputError:
-    return InputError(f"{path}: has a header but no samples. Record or copy the file again.")
+    return InputError(
+        f"{one_line(str(path))}: has a header but no samples. Record or copy the file again."
+    )

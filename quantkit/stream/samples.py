@@ -33,6 +33,8 @@ def as_floats(samples: ArrayLike) -> tuple[Array, int]:
         TypeError: the samples are of a type that is no sound, or whose range is not known.
         ValueError: the samples are not one-dimensional.
     """
+    if isinstance(samples, np.ndarray) and samples.dtype == np.float32 and samples.ndim == 1:
+        return silence_unsound(samples)
     if isinstance(samples, (bytes, bytearray)) or (
         isinstance(samples, memoryview) and samples.itemsize == 1
     ):

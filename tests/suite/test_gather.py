@@ -79,11 +79,11 @@ def test_each_exclusion_has_its_reason(clips, tmp_path) -> None:
     )
     found = gathered(tmp_path / "cache", {"mine": {"manifest": manifest}})
     mine = found.sets["mine"]
-    assert [row.id for row in mine.utterances] == ["a.flac"]
+    # A sample that is not finite is heard as silence.
+    assert [row.id for row in mine.utterances] == ["a.flac", "nan.wav"]
     reasons = {one.id: one.reason for one in mine.exclusions}
     assert all(isinstance(one, Exclusion) and one.set_name == "mine" for one in mine.exclusions)
     assert reasons.pop("bad.flac").startswith("is damaged or truncated: sample ")
-    assert reasons.pop("nan.wav").startswith("sample 1 (at 0.000 s) is nan")
     assert reasons.pop("empty.wav").startswith("has a header but no samples")
     assert reasons == {
         "b.flac": "its language is 'de', the suite's is 'en'",

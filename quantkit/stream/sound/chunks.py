@@ -79,6 +79,16 @@ def find_wave(source: Source, start: int) -> Found:
         if wide is not None
         else [range(start + 12, data.begin - 4)]
     )
+    samples = [range(data.begin, data.begin + size)]
+    after = data.begin + size + size % 2
+    samples += [one for one in _later(source, after, end, read, b"data") if one]
+    if len(samples) > 1 and size == 0:
+        del samples[0]
+    return Found([_wave(order, between, one) for one in samples], end, notes)
+
+
+def _wave(order: _Order, between: list[range], samples: range) -> Part:
+    size = len(samples)
     total = 4 + sum(map(len, between)) + 4 + size
     if total < _MOST:
         small = b"RIFX" if order == "big" else b"RIFF"
@@ -86,8 +96,7 @@ def find_wave(source: Source, start: int) -> Found:
     else:
         sizes = (total + 36).to_bytes(8, "little") + size.to_bytes(8, "little") + bytes(12)
         head, last = (b"RF64" + b"\xff" * 4, b"WAVEds64\x1c\0\0\0", sizes), b"\xff" * 4
-    samples = range(data.begin, data.begin + size)
-    return Found([Part((*head, *between, last, samples))], end, notes)
+    return Part((*head, *between, last, samples))
 
 
 def find_w64(source: Source, start: int) -> Found:
@@ -133,7 +142,7 @@ def find_caf(source: Source, start: int) -> Found:
     """Apple's Core Audio Format, where -1 is a size that is not known."""
     if source.at(start + 28, 4) == b"alac":
         # For a damaged one libsndfile prints to standard output, where our own lines go.
-        raise InputError(f"{source.name}: is Apple Lossless (ALAC). Convert it, to FLAC say.")
+        raise InputError(f"{source.label}: is Apple Lossless (ALAC). Convert it, to FLAC say.")
     chunks = _until(source, start + 8, _caf, b"data")
     if not chunks or chunks[-1].name != b"data":
         return _whole(source, start)
@@ -211,12 +220,14 @@ def _extent(
 def _known_extent(source: Source, data: _Chunk, read: _Reader, there: int) -> _Extent:
     if data.size > there:
         raise InputError(
-            f"{source.name}: is truncated: its header promises {data.size} bytes of samples, "
+            f"{source.label}: is truncated: its header promises {data.size} bytes of samples, "
             f"{there} are there. Copy the file again."
         )
     close = data.begin + data.size
     left = source.size - close
     end = close if _is_start(source, close) else _after_chunks(source, data.next, read)
+    if end == data.next > close:  # some leave the byte out that makes an odd size even
+        end = max(end, _after_chunks(source, close, read))
     if end > data.next or left <= _CRUMBS or _is_start(source, end):
         return _Extent(data.size, end)
     if only_zeros(source, close):
@@ -238,6 +249,16 @@ def _after_chunks(source: Source, place: int, read: _Reader) -> int:
             return source.size if chunk.name in _CUT else place
         place = chunk.next
     return min(place, source.size)
+
+
+def _later(source: Source, place: int, end: int, read: _Reader, name: bytes) -> list[range]:
+    """The contents of further chunks of a name."""
+    found: list[range] = []
+    while place < end and len(found) < _MOST_CHUNKS and (chunk := read(source, place)):
+        if chunk.name == name:
+            found.append(range(chunk.begin, min(chunk.begin + chunk.size, end)))
+        place = chunk.next
+    return found
 
 
 def _is_start(source: Source, place: int) -> bool:

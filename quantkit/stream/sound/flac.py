@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quantkit.stream.sound.part import Found, Part
 from quantkit.stream.sound.source import Source
+from quantkit.stream.sound.tags import before_tags
 
 #: The mark, and the header of its first block, STREAMINFO of 34 bytes, last block or not.
 _STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
@@ -15,13 +16,14 @@ _WINDOW = 1 << 20
 def find(source: Source, start: int) -> Found:
     """The FLAC stream at `start`, up to the next one or the end."""
     end = _next(source, start + 4)
+    last = before_tags(source, start, end)
     field = source.at(start + _TOTAL, 5)
     total = int.from_bytes(field, "big") & 0xF_FFFF_FFFF
     unknown = bytes([field[0] & 0xF0, 0, 0, 0, 0]) if len(field) == 5 else field
     pieces = (
         range(start, start + _TOTAL),
         unknown,
-        range(start + _TOTAL + len(field), end),
+        range(start + _TOTAL + len(field), last),
     )
     return Found([Part(pieces, promised=total or None)], end)
 

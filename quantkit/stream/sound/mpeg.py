@@ -14,6 +14,7 @@ from quantkit.core.errors import InputError
 from quantkit.stream.sound.part import Found, Part
 from quantkit.stream.sound.pieces import Piece
 from quantkit.stream.sound.source import Source
+from quantkit.stream.sound.tags import after_tags
 
 #: kbit/s by index, of MPEG-1 in layers I to III, and of MPEG-2 and 2.5.
 _RATES_1 = (
@@ -96,24 +97,6 @@ def starts(source: Source, place: int) -> bool:
         return found is not None
     frame = _frame(source.at(place, 4))
     return frame is not None and _goes_on(source, place, frame)
-
-
-def after_tags(source: Source, place: int) -> int:
-    """Where what is no tag (ID3, APE) starts."""
-    while True:
-        head = source.at(place, 32)
-        if head[:3] == b"ID3" and len(head) >= 10:
-            size = 0
-            for byte in head[6:10]:
-                size = size << 7 | byte & 0x7F
-            place += 10 + size + (10 if head[5] & 0x10 else 0)
-        elif head[:3] == b"TAG":
-            place += 128
-        elif head[:8] == b"APETAGEX" and len(head) == 32:
-            header = head[23] & 0x20
-            place += 32 + (int.from_bytes(head[12:16], "little") if header else 0)
-        else:
-            return min(place, source.size)
 
 
 def find(source: Source, start: int) -> Found:
@@ -220,7 +203,7 @@ def _part(source: Source, stream: _Stream) -> tuple[Part | None, str | None]:
     note = None
     if said > frames + _MISCOUNT:
         raise InputError(
-            f"{source.name}: is truncated: its header promises {said} MP3 frames, {frames} are "
+            f"{source.label}: is truncated: its header promises {said} MP3 frames, {frames} are "
             f"there. Copy the file again."
         )
     if 0 < said < frames - _MISCOUNT:

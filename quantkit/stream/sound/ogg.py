@@ -52,7 +52,7 @@ def find(source: Source, start: int) -> Found:
             expected = open_serials.get(page.serial)
             if expected is not None and page.number != expected:
                 raise InputError(
-                    f"{source.name}: is damaged: of its Ogg pages number {expected} is not there. "
+                    f"{source.label}: is damaged: of its Ogg pages number {expected} is not there. "
                     f"Copy the file again."
                 )
         open_serials[page.serial] = page.number + 1 if page.granule > 0 else None
@@ -75,7 +75,7 @@ def _page(source: Source, start: int) -> _Page | None:
         raise _truncated(source)
     if _checksum(whole) != int.from_bytes(head[_CHECKSUM], "little"):
         raise InputError(
-            f"{source.name}: is damaged: the Ogg page at byte {start} does not have the checksum "
+            f"{source.label}: is damaged: the Ogg page at byte {start} does not have the checksum "
             f"that it says. Copy the file again."
         )
     serial, number = (int.from_bytes(head[at : at + 4], "little") for at in (14, 18))
@@ -90,7 +90,7 @@ def _refuse_unended(source: Source, open_serials: dict[int, int | None]) -> None
 
 def _truncated(source: Source) -> InputError:
     return InputError(
-        f"{source.name}: is truncated: its last Ogg page is not there. Copy it again."
+        f"{source.label}: is truncated: its last Ogg page is not there. Copy it again."
     )
 
 

@@ -10,6 +10,7 @@ from quantkit.core.errors import InputError
 from quantkit.stream.sound import chunks, flac, mpeg, ogg
 from quantkit.stream.sound.part import Found, Part
 from quantkit.stream.sound.source import Source
+from quantkit.stream.sound.tags import after_tags
 
 #: Formats without a header, which only a suffix tells: telephony's.
 _HEADERLESS = {".gsm": "GSM610", ".vox": "VOX_ADPCM"}
@@ -50,18 +51,22 @@ def find_parts(source: Source) -> tuple[list[Part], list[str]]:
     Raises:
         InputError: the file is truncated or damaged, or no format that is read.
     """
-    place = mpeg.after_tags(source, 0)
+    place = after_tags(source, 0)
     find = _kind_at(source, place)
     if find is None:
         return [_unwalked(source)], []
     parts: list[Part] = []
     notes: list[str] = []
-    while find is not None and len(parts) < _MOST_PARTS:
+    while find is not None:
         found = find(source, place)
         parts += found.parts
         notes += found.notes
-        place = mpeg.after_tags(source, found.end)
+        place = after_tags(source, found.end)
         find = _kind_at(source, place)
+        if len(parts) > _MOST_PARTS:
+            raise InputError(
+                f"{source.label}: is more than {_MOST_PARTS} recordings joined. Split the file."
+            )
     left = source.size - place
     if left > _CRUMBS and not chunks.only_zeros(source, place):
         notes.append(f"ends with {left} bytes that are no audio of a known kind: not heard")
@@ -83,7 +88,7 @@ def _unwalked(source: Source) -> Part:
     head, suffix = source.at(0, 4), source.name.suffix.lower()
     if head[:2] == b"\xf0\x7e":
         raise InputError(
-            f"{source.name}: is a MIDI sample dump (SDS), which holds no speech. Convert it first."
+            f"{source.label}: is a MIDI sample dump (SDS), which holds no speech. Convert it first."
         )
     whole = range(source.size)
     if head == b"NIST":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from quantkit.core.errors import InputError
+from quantkit.core.text import one_line
 
 #: The path that stands for standard input.
 STANDARD_INPUT = Path("-")
@@ -34,10 +35,10 @@ _HINTS = {
 
 
 class Source:
-    """The bytes of a recording. `name` is what messages call it."""
+    """The bytes of a recording. `label` is what messages call it."""
 
     def __init__(self, file: IO[bytes], name: Path) -> None:
-        self.name = name
+        self.name, self.label = name, one_line(str(name))
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
 
@@ -49,9 +50,11 @@ class Source:
         """
         if start >= self.size:
             return b""
-        with _explained(self.name):
+        try:
             self._file.seek(start)
             return self._file.read(min(count, self.size - start))
+        except OSError as error:
+            raise told(self.name, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +84,9 @@ def open_source(path: Path) -> Source:
             raise
     if source.size == 0:
         file.close()
-        raise InputError(f"{path}: is empty (0 bytes). Record or copy the file again.")
+        raise InputError(
+            f"{one_line(str(path))}: is empty (0 bytes). Record or copy the file again."
+        )
     return source
 
 
@@ -93,7 +98,9 @@ def _standard_input() -> IO[bytes]:
 
 def _open(path: Path) -> IO[bytes]:
     if path.is_dir():
-        raise InputError(f"{path}: is a directory. Name the audio files in it, one by one.")
+        raise InputError(
+            f"{one_line(str(path))}: is a directory. Name the audio files in it, one by one."
+        )
     # What else can be opened without waiting for a writer is looked at before it is.
     _refuse_devices(path, path.stat().st_mode)
     return path.open("rb", buffering=_BLOCK)
@@ -102,7 +109,8 @@ def _open(path: Path) -> IO[bytes]:
 def _refuse_devices(path: Path, mode: int) -> None:
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise InputError(
-            f"{path}: is a terminal or another device. Name an audio file, or pipe audio into it."
+            f"{one_line(str(path))}: is a terminal or another device. Name an audio file, or pipe "
+            f"audio into it."
         )
 
 
@@ -124,30 +132,39 @@ def _keep(path: Path, kept: IO[bytes], block: bytes) -> None:
         kept.write(block)
     except OSError as error:
         raise InputError(
-            f"{path}: what it gives cannot be kept in {tempfile.gettempdir()} "
+            f"{one_line(str(path))}: what it gives cannot be kept in {tempfile.gettempdir()} "
             f"({error.strerror}). Make room there, set TMPDIR, or write it to a file first."
         ) from error
 
 
 def _refuse_size(path: Path, size: int) -> None:
     if size == 0:
-        raise InputError(f"{path}: gives nothing (0 bytes). Check what writes into it.")
+        raise InputError(
+            f"{one_line(str(path))}: gives nothing (0 bytes). Check what writes into it."
+        )
     if size > PIPE_LIMIT:
         raise InputError(
-            f"{path}: gives more than {PIPE_LIMIT >> 20} MB; so much of a pipe is taken. Write it "
-            f"to a file first."
+            f"{one_line(str(path))}: gives more than {PIPE_LIMIT >> 20} MB; so much of a pipe is "
+            f"taken. Write it to a file first."
         )
+
+
+def told(path: Path, error: OSError) -> InputError:
+    """What the operating system says of a path, in words of audio."""
+    hint = _HINTS.get(error.errno or 0, f"cannot be read ({error.strerror or error}).")
+    return InputError(f"{one_line(str(path))}: {hint}")
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say in words of audio what the operating system or Python says of a path."""
+    """Say what is wrong with a path."""
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, f"cannot be read ({error.strerror or error}).")
-        raise InputError(f"{path}: {hint}") from error
+        raise told(path, error) from error
     except InputError:
         raise
     except ValueError as error:  # a NUL, or letters that this system's names cannot have
-        raise InputError(f"{path}: cannot be the name of a file ({error}).") from error
+        raise InputError(
+            f"{one_line(str(path))}: cannot be the name of a file ({error})."
+        ) from error

@@ -126,6 +126,23 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_audio(path), decoded(content))
 
 
+@pytest.mark.parametrize("first", [0, 3000])
+def test_all_chunks_of_samples_are_heard(tmp_path: Path, first: int) -> None:
+    one, two = written("WAV", first), written("WAV", 5000)
+    path = write(tmp_path, one + LIST + two[36:])
+    np.testing.assert_array_equal(read_audio(path), np.concatenate([decoded(one), decoded(two)]))
+
+
+def test_an_odd_size_may_lack_its_even_byte(tmp_path: Path) -> None:
+    content = written("WAV", 9001, "PCM_U8")[: 44 + 9001]
+    path = write(
+        tmp_path, content + LIST.replace(b"abcdefgh", b"a" * 180).replace(b"\x14", b"\xc0")
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(read_audio(path), decoded(content))
+
+
 def test_a_wav_without_samples_before_other_chunks_is_empty(tmp_path: Path) -> None:
     path = write(tmp_path, written("WAV", 0) + LIST)
     with pytest.raises(InputError, match="has a header but no samples"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,26 @@ def test_a_flac_of_a_wrong_length_is_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(with_total(content, 60_000))
     with pytest.raises(InputError, match="promises 60000 samples, 50000 could be read"):
         read_audio(tmp_path / "a.flac")
+
+
+def ape_mark(flags: int) -> bytes:
+    return b"APETAGEX" + struct.pack("<IIII8x", 2000, 500, 0, flags)
+
+
+APE = ape_mark(0xA000_0000) + bytes(500 - 32) + ape_mark(0x8000_0000)
+
+
+@pytest.mark.parametrize(
+    ("after", "words"), [(b"TAG" + bytes(125), 0), (APE, 0), (APE[32:], 0), (b"x" * 500, 1)]
+)
+def test_what_follows_a_flac_is_not_heard(tmp_path: Path, after: bytes, words: int) -> None:
+    """Tags at the end have no place in FLAC, but programs put them there."""
+    content = encoded("FLAC", 50_000)
+    (tmp_path / "a.flac").write_bytes(content + after)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        np.testing.assert_array_equal(read_audio(tmp_path / "a.flac"), decoded(content))
+    assert len(said) == words
 
 
 @pytest.mark.parametrize("kind", ["NIST", "VOC", "AVR", "SVX"])

@@ -134,8 +134,7 @@ def test_a_disk_that_fails_is_told_as_such(wav: Path, monkeypatch: pytest.Monkey
 
     def failing(self: source.Source, start: int, count: int) -> bytes:
         if start > 200 and next(calls) > 1:
-            with source._explained(self.name):
-                raise OSError(5, "Input/output error")
+            raise source.told(self.name, OSError(5, "Input/output error"))
         return taken(self, start, count)
 
     monkeypatch.setattr(source.Source, "at", failing)
