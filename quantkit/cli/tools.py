@@ -11,7 +11,7 @@ from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.core.targets import check_file
 from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
-from quantkit.terminal.console import messages, say, say_json, show
+from quantkit.terminal.console import complain, messages, say, say_json, show
 
 
 @app.command
@@ -24,6 +24,8 @@ def quantize(
     bits: int | None = None,
     block_size: int | None = None,
     accuracy_level: int | None = None,
+    exclude: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    rule: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     calibration: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True)] = (),
 ) -> None:
     """Quantize the weights of any ONNX file: MatMul, Gemm, 1x1 convolutions, embedding tables.
@@ -35,12 +37,18 @@ def quantize(
         bits: 2, 4 or 8.
         block_size: weights that share a scale: 16, 32, 64, 128 or 256.
         accuracy_level: 0 lets the runtime choose, 1 computes in float32, 4 in int8.
-        calibration: .npz files, each with one set of the model's inputs by name; kquant and gptq
-            then weigh errors by what the weights are multiplied with. gptq needs them.
+        exclude: glob of tensors that stay float32, named MODEL/TENSOR; may be repeated.
+        rule: GLOB=BITS or GLOB=BITSxBLOCK_SIZE, another width for the tensors that match, such as
+            'net/head*=8x32'; may be repeated, the first that matches counts.
+        calibration: .npz files, each with one set of the model's inputs by name, or the directory
+            that `quantkit calibrate --out` wrote, with the encoder.onnx, predictor.onnx or
+            joint.onnx that it was measured on; kquant and gptq then weigh errors by what the
+            weights are multiplied with. gptq needs them.
     """
     from quantkit.pipeline.file import quantize_file
     from quantkit.pipeline.progress import progress_on
     from quantkit.quantize import parse_settings
+    from quantkit.quantize.settings import parse_rule
 
     for file in (out, Path(f"{out}.data")):
         check_file("--out", file)
@@ -50,9 +58,13 @@ def quantize(
         "block_size": block_size,
         "accuracy_level": accuracy_level,
         "importance": "activation" if calibration and scheme == "kquant" else None,
+        "exclude": exclude or None,
+        "rules": [parse_rule(text) for text in rule] or None,
     }
     settings = parse_settings({key: value for key, value in given.items() if value is not None})
     report = quantize_file(model, settings, out, progress_on(messages()), calibration)
+    for note in report.get("notes", []):
+        complain(f"note: {note}")
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
     say(f"{out}: {size / 1e6:.1f} MB, {report['bits_per_weight']:.2f} bits per weight")
 

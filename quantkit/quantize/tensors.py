@@ -14,6 +14,10 @@ from quantkit.quantize.options import MatrixScheme
 from quantkit.quantize.stored import stored_tensors
 
 
+# Kernels multiply scales by codes, and zero points by sums of inputs, before they subtract.
+_LARGEST = float(np.finfo(np.float32).max) / 2**16
+
+
 class TensorReport(TypedDict):
     """One tensor that holds parameters, as stored.
 
@@ -77,10 +81,11 @@ def quantize_matrices(
             continue
         quantized = settings.quantize(weight, inputs(matrix))
         error = quantized.relative_error(weight)
-        if not np.isfinite(error):
+        largest = max(float(weight.max()), -float(weight.min()))
+        if largest > _LARGEST or not np.isfinite(error):
             notes.append(
-                f"tensor {matrix.name!r} with weights up to {np.abs(weight).max():.1e} stays "
-                f"float32: {settings.scheme} stores numbers of it that are not finite"
+                f"tensor {matrix.name!r} with weights up to {largest:.1e} stays float32: what "
+                f"{settings.scheme} stores of it, or what the runtime adds up, is not finite"
             )
             continue
         reports.append(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from quantkit.calibrate.sums import MomentSums
+from quantkit.core.errors import InputError
 
 Array = NDArray[np.float32]
 
@@ -85,3 +87,17 @@ def test_the_threads_of_the_caller_do_not_matter(tmp_path: Path, threads: int) -
             sums.add({"x": [rows(700, 512)]})
         found.append(hessian(sums, "x", tmp_path / f"{name}.npy"))
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_no_file_stays_open_and_a_full_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = {f"x{number}": 8 for number in range(40)}
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    sums = MomentSums(tmp_path / "sums", channels, hessians=True)
+    sums.add({name: [rows(3, 8)] for name in channels})
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(InputError, match=r"the Hessians need 1\.0 MB of disk, 1\.0 kB are free"):
+        MomentSums(tmp_path / "full", {"x": 512}, hessians=True)
