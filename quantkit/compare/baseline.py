@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from quantkit.compare.gates import make_gate
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import parse_json
 from quantkit.recipe.document import dotted
 from quantkit.report.model import Bench, Gate, Report, Scheme
 from quantkit.suite.settings import RegressionSettings
@@ -25,20 +26,25 @@ def load_report(path: Path) -> Report:
         InputError: no such file, no JSON, or no report of this version; where, and what was found.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Report.model_validate(content, strict=True)
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)  # says where it is no JSON
+        return Report.model_validate(parse_json(text, str(path)), strict=True)
     except OSError as error:
         problem = f"{path}: cannot read the report: {error.strerror}"
     except UnicodeDecodeError:
         problem = f"{path}: this is not UTF-8 text"
     except json.JSONDecodeError as error:
         problem = f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}"
+    except InputError as error:
+        problem = str(error)
     except ValidationError as error:
         # A report of another version has many problems, of which the version is the cause.
         problems = error.errors(include_url=False)
         first = next((one for one in problems if one["loc"] == ("schema",)), problems[0])
         where = dotted(first["loc"]) or "the report"
         problem = f"{path}: {where}: {first['msg']}, found {first['input']!r:.80}"
+    except (RecursionError, ValueError) as error:
+        problem = f"{path}: this is not JSON that a report has: {error}"
     raise InputError(
         f"{problem}; accepted: the report.json that `quantkit compare` of this version wrote"
     )
