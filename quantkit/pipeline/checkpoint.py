@@ -61,8 +61,8 @@ def _download(repository: str, revision: str) -> Path:
     """The checkpoint of a repository, in HF_HOME/quantkit or where the hub's client has it."""
     where = f"model.source: hf://{repository}@{revision}"
     try:
+        from httpx2 import HTTPError
         from huggingface_hub import HfApi, constants, hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError:
         raise MissingExtraError("huggingface_hub", "hub") from None
     kept = _kept(repository, revision)
@@ -81,7 +81,7 @@ def _download(repository: str, revision: str) -> Path:
         hf_hub_download(repository, name, revision=commit, local_dir=folder)
     except InputError:
         raise
-    except (HfHubHTTPError, OSError, RuntimeError, ValueError, ImportError, *MALFORMED) as error:
+    except (HTTPError, OSError, RuntimeError, ValueError, ImportError, *MALFORMED) as error:
         problem = unreachable(error) or f"{error or type(error).__name__}"
         raise InputError(f"{where}: cannot get it: {problem}") from error
     return folder / name

@@ -40,13 +40,18 @@ def read_manifest(directory: Path) -> Any:
 def check_artifact(directory: Path, *, everything: bool = False) -> None:
     """Compare graphs, settings and tokens with the digests in the manifest, data by its size.
 
-    With `everything`, the digests of all files that the manifest lists. A directory without a
-    manifest is no artifact yet, and has nothing to be compared with.
+    With `everything`, the digests of all files that the manifest lists. Otherwise a directory
+    without a manifest is let through: it is a model that is no artifact yet.
 
     Raises:
         InputError: the manifest was edited or is none; or one line for each file that differs.
     """
     if not (directory / MANIFEST).is_file():
+        if everything:
+            raise InputError(
+                f"{directory}: found no {MANIFEST} to compare its files with, accepted: an "
+                "artifact as written by 'quantkit build'"
+            )
         return
     manifest = read_manifest(directory)
     _SHAPE(manifest, str(directory / MANIFEST))

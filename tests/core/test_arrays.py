@@ -38,7 +38,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_flips_are_told_or_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
-    given: dict[str, Any] = {"a": np.arange(40, dtype=np.float32), "b": np.arange(6, dtype=np.int64)}
+    given: dict[str, Any] = {
+        "a": np.arange(40, dtype=np.float32),
+        "b": np.arange(6, dtype=np.int64),
+    }
     np.savez(path, allow_pickle=False, **given)
     whole = path.read_bytes()
     told = 0

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from quantkit.core.errors import InputError
 from quantkit.pipeline.checkpoint import find_checkpoint
@@ -59,4 +60,10 @@ def test_a_commit_is_checked_before_it_is_a_path(hub, tmp_path) -> None:
 
 def test_a_repository_that_is_not_there(hub) -> None:
     with pytest.raises(InputError, match=r"model\.source: hf://org/none@main: cannot get it"):
+        find_checkpoint(HubSource("org/none", "main"))
+
+
+def test_a_hub_that_does_not_answer(hub, monkeypatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"model\.source: hf://org/none@main: cannot get it: .*"):
         find_checkpoint(HubSource("org/none", "main"))

@@ -83,6 +83,14 @@ def test_what_the_runtime_does_not_read_may_be_left_out(artifact: Path) -> None:
         Transcriber.load(artifact, 1, check=True)
 
 
+def test_a_model_without_a_manifest_has_nothing_to_be_compared_with(artifact: Path) -> None:
+    (artifact / "manifest.json").unlink()
+    flip(artifact / "tokenizer.model")
+    Transcriber.load(artifact, 1)
+    with pytest.raises(InputError, match=r"found no manifest\.json to compare its files with"):
+        Transcriber.load(artifact, 1, check=True)
+
+
 def test_an_edited_manifest_is_refused(artifact: Path) -> None:
     edit(artifact, lambda m: m["files"]["encoder.onnx.data"].update(bytes=3), seal=False)
     with pytest.raises(InputError, match=r"manifest\.json: was edited after it was written"):
