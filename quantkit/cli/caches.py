@@ -11,7 +11,7 @@ from pathlib import Path
 from quantkit.core.files import temporary_directory
 
 #: Some libraries fail without one, the others complain.
-_FOLDERS = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
+_FOLDERS = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib", "HOME": "home"}
 
 
 @contextmanager
@@ -21,13 +21,21 @@ def caches() -> Iterator[None]:
         yield
         return
     with temporary_directory() as folder:
-        for name, below in _FOLDERS.items():
-            os.environ.setdefault(name, str(folder / below))
-        yield
+        missing = {
+            name: str(folder / below) for name, below in _FOLDERS.items() if name not in os.environ
+        }
+        os.environ.update(missing)
+        try:
+            yield
+        finally:
+            for name in missing:
+                del os.environ[name]
 
 
 def _home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    """Where programs of this user keep things; a user whom nobody knows has no such place."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(os.devnull if home.startswith("~") else home)
 
 
 def _can_write(folder: Path) -> bool:
