@@ -66,14 +66,16 @@ def _explain_system(error: OSError) -> str:
 
 def _room(names: list[str]) -> str:
     """Free bytes of the file systems that a write can have filled."""
-    folders = [Path(name).absolute().parent for name in names]
-    folders = folders or [Path.cwd(), Path(tempfile.gettempdir())]
+    written = [Path(name).absolute().parent for name in names[-1:]]  # a copy's target
+    folders = written or [Path.cwd(), Path(tempfile.gettempdir())]
     rooms = []
     for folder in folders:
         try:
-            rooms.append(f"{size_text(shutil.disk_usage(folder).free)} are free in {folder}")
+            usage = shutil.disk_usage(folder)
         except OSError:
             continue
+        free, total = size_text(usage.free), size_text(usage.total)
+        rooms.append(f"{free} of {total} are free in {folder}")
     return ", ".join([*rooms, "make room and give the same command again, which goes on from here"])
 
 

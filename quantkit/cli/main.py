@@ -51,18 +51,15 @@ def _run(given: list[str]) -> int:
         sys.excepthook = _report_bug
     words = [word for word in given if word != "--debug"]
     # What is heavy, here, where a signal in the middle of it does no harm.
+    from quantkit.cli.caches import caches
     from quantkit.cli.commands import CycloptsError, app
     from quantkit.cli.explain import EXPECTED, explain
     from quantkit.core.errors import InputError
     from quantkit.terminal.console import Screen, complain
 
     try:
-        result = app(
-            words,
-            exit_on_error=False,
-            result_action="return_value",
-            console=Screen(),
-        )
+        with caches():
+            result = app(words, exit_on_error=False, result_action="return_value", console=Screen())
     except CycloptsError:
         return InputError.exit_code  # cyclopts has printed what is wrong
     except BrokenPipeError:

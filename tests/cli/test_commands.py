@@ -222,3 +222,45 @@ def test_a_bug_is_told_without_a_traceback() -> None:
     assert (
         "Traceback" in subprocess.run([*command, "--debug"], capture_output=True, text=True).stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("build recipe.yaml --out .", "exists and is no artifact of quantkit"),
+        ("build recipe.yaml --out one.wav/made", "one.wav is a file"),
+        ("build recipe.yaml --store made/store --out made", "would replace made/store"),
+        ("build recipe.yaml --store kept --out kept/made", "lies in the store"),
+        (f"build recipe.yaml --out {'n' * 250}", "File name too long"),
+        ("calibrate recipe.yaml --out one.wav", "is a file"),
+        ("calibrate recipe.yaml --out mine", "holds no statistics of quantkit"),
+        ("bundle made --format native --out one.wav", "is a file"),
+        ("bundle mine --format native --out mine", "would replace mine"),
+        ("verify made --json mine", "is a directory"),
+        ("sensitivity recipe.yaml --json mine", "is a directory"),
+        ("sensitivity recipe.yaml --plot mine.svg", "is a directory"),
+        ("bench made --json mine", "is a directory"),
+        ("compare recipe.yaml --out one.wav", "one.wav is a file"),
+        (f"quantize m.onnx --scheme rtn --out {'n' * 245}", "File name too long"),
+        ("quantize m.onnx --scheme rtn --out mine", "is a directory"),
+        ("bench made --threads 1099511627776", "1 to 1024 threads"),
+        ("bench made --rounds 10000000000", "1 to 1000000 rounds"),
+        ("bench made --audio one.wav --streams 1000000", "numbers up to 1024"),
+        ("compare recipe.yaml --jobs 1000000000", "accepted: 1 to 1024"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_work(command, why, workshop, capsys) -> None:
+    for name in ("mine", "mine.svg"):
+        (workshop / name).mkdir()
+        (workshop / name / "thesis.tex").touch()
+    assert main(command.split()) == 2
+    out, err = capsys.readouterr()
+    assert why in " ".join(err.split())
+    assert "running" not in err
+    assert not out
+    assert not list(workshop.rglob(".*"))
+
+
+def test_a_report_may_go_into_the_working_directory(workshop, capsys) -> None:
+    assert main(["compare", "gone.yaml", "--out", "."]) == 2
+    assert "gone.yaml" in capsys.readouterr().err
