@@ -10,9 +10,11 @@ import os
 import pickle
 import struct
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,19 @@ class Parts:
         path.write_bytes(tar({CONFIGURATION: text, **self.files}))
 
 
-def sound_parts(path: Path) -> Parts:
-    """Write a small sound checkpoint, and take it apart."""
-    save_model(build_model(replace(SMALL, layers=1)), path)
+def sound_parts() -> Parts:
+    """Those of a small sound checkpoint, which is made once."""
+    return copy.deepcopy(_sound_parts())
+
+
+@cache
+def _sound_parts() -> Parts:
     files = {}
-    with tarfile.open(path) as archive:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.nemo"
+        save_model(build_model(replace(SMALL, layers=1)), path)
+        packed = path.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         for found in archive:
             content = archive.extractfile(found)
             assert content is not None

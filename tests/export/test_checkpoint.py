@@ -62,8 +62,8 @@ def test_the_demo_model_is_restored_with_its_values(demo_checkpoint: Path) -> No
 
 
 @pytest.fixture
-def sound(tmp_path: Path) -> Parts:
-    return sound_parts(tmp_path / "sound.nemo")
+def sound() -> Parts:
+    return sound_parts()
 
 
 #: What a checkpoint says of its training, as NeMo's configurations do.
@@ -92,11 +92,8 @@ TRAINING = {
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_what_nemo_saves_is_restored_as_nemo_does(
-    tmp_path: Path, hybrid: bool, pack: Callable[[bytes], bytes]
-) -> None:
-    model = build_model(replace(SMALL, hybrid=hybrid), overrides=TRAINING)
+def test_what_nemo_saves_is_restored_as_nemo_does(tmp_path: Path, hybrid: bool) -> None:
+    model = build_model(replace(SMALL, layers=1, hybrid=hybrid), overrides=TRAINING)
     Path(model.tokenizer_dir).mkdir()  # NeMo copies it from where it was
     write_tokenizer(tokenizer_model(SMALL.pieces), Path(model.tokenizer_dir))
     path = tmp_path / "model.nemo"
@@ -104,7 +101,8 @@ def test_what_nemo_saves_is_restored_as_nemo_does(
         model.save_to(str(path))
         shutil.rmtree(model.tokenizer_dir)
         theirs = ASRModel.restore_from(str(path), map_location="cpu")
-    path.write_bytes(pack(path.read_bytes()))
+    if hybrid:  # as older NeMo packed them
+        path.write_bytes(gzip.compress(path.read_bytes()))
     ours = load_checkpoint(path)
     assert type(ours) is type(theirs)
     expected = dict(theirs.named_buffers()) | theirs.state_dict()

@@ -40,8 +40,9 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The parts of a small checkpoint, which has been loaded once."""
+    parts = sound_parts()
     path = tmp_path_factory.mktemp("sound") / "sound.nemo"
-    parts = sound_parts(path)
+    parts.write(path)
     load_checkpoint(path)
     sys.addaudithook(_listen)
     return parts

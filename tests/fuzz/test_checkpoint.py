@@ -16,7 +16,8 @@ from tests.fuzz.trial import damaged, rounds, trial
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     path = tmp_path_factory.mktemp("sound") / "sound.nemo"
-    found = sound_parts(path)
+    found = sound_parts()
+    found.write(path)
     load_checkpoint(path)
     return found
 
