@@ -75,8 +75,7 @@ _MOST_VISITS, _MOST_LEVELS = 400_000, 40
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _MOST_REFERENCES = 8
 
-_MOST = 65_536
-_SIZE = whole(1, _MOST)
+_SIZE = whole(1, 8192)
 _SHARE = real(0, 1)
 _CONTEXT = whole(-1, 1000)
 
@@ -113,9 +112,9 @@ _PREPROCESSOR_RULES = {
 }
 _ENCODER_RULES = {
     "feat_in": whole(1, 8192),
-    "n_layers": whole(1, 1000),
+    "n_layers": whole(1, 200),
     "d_model": _SIZE,
-    "feat_out": whole(-1, _MOST),
+    "feat_out": whole(-1, 8192),
     "causal_downsampling": FLAG,
     "subsampling": TEXT,
     "subsampling_factor": either(*(whole(n, n) for n in (1, 2, 4, 8, 16))),
@@ -199,6 +198,7 @@ _DECODING_RULES = {
     "durations": optional(list_of(0)),
     "big_blank_durations": optional(list_of(0)),
 }
+_BOOSTS = ("model_path", "key_phrases_file", "key_phrases_list", "key_phrase_items_list")
 _GREEDY_RULES = {
     "max_symbols": optional(whole(1, 1000)),
     "max_symbols_per_step": optional(whole(1, 1000)),
@@ -206,6 +206,9 @@ _GREEDY_RULES = {
     # Files of whoever trained it, and another function than the graphs'.
     "ngram_lm_model": NOTHING,
     "fusion_models": NOTHING,
+    "boosting_tree": Rule(
+        "none", lambda v: v is None or (isinstance(v, dict) and not any(map(v.get, _BOOSTS)))
+    ),
 }
 _LOSS_RULES = {
     "loss_name": optional(one_of("default", "warprnnt", "warprnnt_numba", "pytorch", "graph_rnnt")),
@@ -271,6 +274,11 @@ class Configuration:
             self._some("loss", self._raw["loss"], _LOSS_RULES)
         preprocessor = self._part("preprocessor", PREPROCESSOR, _PREPROCESSOR_RULES)
         self._need("preprocessor", preprocessor, "sample_rate", "window_size", "window_stride")
+        window = int(preprocessor["window_size"] * preprocessor["sample_rate"])
+        if window > (preprocessor.get("n_fft") or window):
+            self._refuse(
+                "preprocessor.n_fft", preprocessor["n_fft"], f"{window}, a window, or more"
+            )
         encoder = self._part("encoder", ENCODER, _ENCODER_RULES)
         self._need("encoder", encoder, "n_layers", "d_model", "feat_in")
         features = preprocessor.get("features", 64) * preprocessor.get("frame_splicing", 1)
@@ -320,8 +328,9 @@ class Configuration:
         decoding = self._some("decoding", self._raw.get("decoding"), _DECODING_RULES)
         self._need("decoding", decoding, "strategy", "greedy")
         greedy = self._some("decoding.greedy", decoding["greedy"], _GREEDY_RULES)
-        kept = {key: value for key, value in greedy.items() if value is not None}
-        if not {"max_symbols", "max_symbols_per_step"} & kept.keys():
+        limits = ("max_symbols", "max_symbols_per_step")
+        kept = {key: greedy[key] for key in (*limits, "loop_labels") if greedy.get(key) is not None}
+        if not kept.keys() & set(limits):
             self._refuse(
                 "decoding.greedy.max_symbols",
                 None,
@@ -339,10 +348,10 @@ class Configuration:
         if _PART_NAMES.get(target) != kind:
             names = [known for known, part in _PART_NAMES.items() if part == kind]
             self._refuse(f"{name}._target_", target, _words(names))
-        unknown = sorted(str(key) for key in section.keys() - rules.keys() - {"_target_"})
-        if unknown:
-            word = kind.rpartition(".")[2]
-            self._refuse(f"{name}.{unknown[0]}", section.get(unknown[0]), f"settings of {word}")
+        for key, value in section.items():
+            if key not in rules and key != "_target_":
+                word = kind.rpartition(".")[2]
+                self._refuse(_dotted((name, key)), value, f"settings that {word} has")
         return {"_target_": kind, **found}
 
     def _some(self, name: str, section: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
@@ -372,19 +381,20 @@ class Configuration:
         found: Any = self._raw
         for key in reference[1].split("."):
             found = found.get(key) if isinstance(found, dict) else None
-        return self._resolved(found, depth + 1)
+        # Lists of references to lists would grow without bound.
+        return value if isinstance(found, dict | list) else self._resolved(found, depth + 1)
 
     def _check_everywhere(self) -> None:
         """Refuse classes that are not known, and references that compute something."""
-        pending: list[tuple[str, Any, int]] = [("", self._raw, 0)]
+        pending: list[tuple[tuple[Any, ...], Any]] = [((), self._raw)]
         visits = 0
         while pending:
-            name, value, depth = pending.pop()
+            path, value = pending.pop()
             visits += 1
-            if depth > _MOST_LEVELS or visits > _MOST_VISITS:
-                raise InputError(f"{self._file}: {name}: aliases make it endless; refused")
+            if len(path) > _MOST_LEVELS or visits > _MOST_VISITS:
+                raise InputError(f"{self._file}: {_dotted(path)}: aliases make it endless; refused")
             if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
-                self._refuse(name, value, "text, or ${...} with the key of another value")
+                self._refuse(_dotted(path), value, "text, or ${...} with the key of another value")
             if isinstance(value, list):
                 items: Any = enumerate(value)
             elif isinstance(value, dict):
@@ -392,15 +402,20 @@ class Configuration:
             else:
                 continue
             for key, item in items:
-                place = f"{name}.{one_line(str(key))[:80]}".lstrip(".")
                 if key in _CLASS_KEYS and item is not None and not _known(item):
                     self._refuse(
-                        place, item, "the classes of streaming transducers: " + _words(_KNOWN)
+                        _dotted((*path, key)),
+                        item,
+                        f"the classes of streaming transducers: {_words(_KNOWN)}",
                     )
-                pending.append((place, item, depth + 1))
+                pending.append(((*path, key), item))
 
     def _refuse(self, key: str, found: Any, accepted: str) -> NoReturn:
         raise InputError(f"{self._file}: {key}: found {shown(found)}; accepted: {accepted}")
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(one_line(key[:80]) if isinstance(key, str) else shown(key) for key in path)
 
 
 def _known(name: Any) -> bool:

@@ -71,7 +71,8 @@ def list_of(length: int) -> Rule:
 
 FLAG = Rule("true or false", lambda v: type(v) is bool)
 NOTHING = Rule("null", lambda v: v is None)
-TEXT = Rule("a text", lambda v: type(v) is str)
+#: No reference of OmegaConf, nor its mark of a missing value.
+TEXT = Rule("a text", lambda v: type(v) is str and "${" not in v and v != "???")
 SECTION = Rule("a section of settings", lambda v: isinstance(v, Mapping))
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from quantkit.core.errors import InputError
 from quantkit.core.text import one_line
+from quantkit.export.rules import shown
 
 #: The most that a configuration takes: three lists of a vocabulary of 65,000 pieces.
 MOST_BYTES, MOST_NODES = 8 * 2**20, 200_000
@@ -144,7 +145,7 @@ class _Builder:
         if key == "<<":
             self._refuse(event, "the merge key <<")
         if key in holder:
-            self._refuse(event, f"the key {key!r} twice")
+            self._refuse(event, f"the key {shown(key)} twice")
         return key
 
     def _refuse(self, event: Any, found: str) -> Any:

@@ -10,14 +10,19 @@ import os
 import pickle
 import struct
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+
+from quantkit.bench.random_model import build_model, save_model
+from quantkit.bench.shape import SMALL
 
 CONFIGURATION, WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _SHELL = {
@@ -48,6 +53,26 @@ class Parts:
     def write(self, path: Path) -> None:
         text = yaml.safe_dump(self.config).encode()
         path.write_bytes(tar({CONFIGURATION: text, **self.files}))
+
+
+def sound_parts() -> Parts:
+    """Those of a small sound checkpoint, which is made once."""
+    return copy.deepcopy(_sound_parts())
+
+
+@cache
+def _sound_parts() -> Parts:
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.nemo"
+        save_model(build_model(replace(SMALL, layers=1)), path)
+        packed = path.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        for found in archive:
+            content = archive.extractfile(found)
+            assert content is not None
+            files[found.name] = content.read()
+    return Parts(yaml.safe_load(files.pop(CONFIGURATION)), files)
 
 
 Make = Callable[[Parts, Path], None]
@@ -280,6 +305,10 @@ CASES: list[tuple[str, Make, str]] = [
     ("the environment in training", setting("train_ds.x", "a ${oc.env:HOME}"), "train_ds.x"),
     ("a resolver within one", setting("optim.lr", "${oc.decode:${x}}"), "optim.lr"),
     ("a reference to itself", setting("encoder.d_model", "${encoder.d_model}"), "encoder.d_model"),
+    ("references in text", setting("encoder.subsampling", "x${target}"), "encoder.subsampling"),
+    ("a value that is missing", setting("preprocessor.normalize", "???"), "normalize"),
+    ("a list of lists", setting("encoder.att_context_size", ["${labels}"] * 9), "att_context"),
+    ("boosted phrases", setting("decoding.greedy.boosting_tree.model_path", "/x"), "boosting_tree"),
     ("a language model", setting("decoding.greedy.ngram_lm_model", "/etc/passwd"), "ngram_lm"),
     # Family
     ("no class", without("target"), "target: found nothing"),
@@ -353,7 +382,7 @@ CASES: list[tuple[str, Make, str]] = [
     ("true layers", setting("encoder.n_layers", True), "encoder.n_layers"),
     ("1.5 layers", setting("encoder.n_layers", 1.5), "encoder.n_layers"),
     ("width 1e6", setting("encoder.d_model", 10**6), "encoder.d_model"),
-    ("width 65,536", setting("encoder.d_model", 65536), "different models"),
+    ("width 8,192", setting("encoder.d_model", 8192), "different models"),
     ("width 63", setting("encoder.d_model", 63), "encoder.n_heads"),
     ("wide feet", setting("encoder.ff_expansion_factor", 64), "feed_forward"),
     ("3 heads", setting("encoder.n_heads", 3), "encoder.n_heads"),
@@ -366,11 +395,12 @@ CASES: list[tuple[str, Make, str]] = [
     ("dropout 2", setting("encoder.dropout", 2), "encoder.dropout"),
     ("100 LSTM layers", setting("decoder.prednet.pred_rnn_layers", 100), "pred_rnn_layers"),
     ("prediction -1", setting("decoder.prednet.pred_hidden", -1), "pred_hidden"),
-    ("joint 65,536", setting("joint.jointnet.joint_hidden", 65536), "different models"),
+    ("joint 8,192", setting("joint.jointnet.joint_hidden", 8192), "different models"),
     ("1e9 pieces", setting("decoder.vocab_size", 10**9), "decoder.vocab_size"),
     ("one label", setting("labels", ["a"]), "labels"),
     ("classes", setting("joint.num_classes", 7), "joint.num_classes"),
     ("n_fft 1e9", setting("preprocessor.n_fft", 10**9), "n_fft"),
+    ("n_fft 128", setting("preprocessor.n_fft", 128), "n_fft"),
     ("1e6 mels", setting("preprocessor.features", 10**6), "features"),
     ("not a stride", setting("preprocessor.window_stride", float("nan")), "window_stride"),
     ("rate 0", setting("preprocessor.sample_rate", 0), "sample_rate"),

@@ -6,21 +6,17 @@ import copy
 import os
 import resource
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from quantkit.bench.random_model import build_model, save_model
 from quantkit.bench.shape import SMALL
 from quantkit.core.errors import InputError
 from quantkit.export.checkpoint import load_checkpoint
-from tests.export.hostile import CASES, CONFIGURATION, Make, Parts
+from tests.export.hostile import CASES, Make, Parts, sound_parts
 
 # Beside twice the archive: what Python keeps of a thousand headers or a megabyte of pickle.
 SLACK = 96 * 2**20
@@ -44,13 +40,12 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """The parts of a small checkpoint, which has been loaded once."""
+    parts = sound_parts()
     path = tmp_path_factory.mktemp("sound") / "sound.nemo"
-    save_model(build_model(replace(SMALL, layers=1)), path)
+    parts.write(path)
     load_checkpoint(path)
     sys.addaudithook(_listen)
-    with tarfile.open(path) as archive:
-        files = {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
-    return Parts(yaml.safe_load(files.pop(CONFIGURATION)), files)
+    return parts
 
 
 @pytest.fixture
