@@ -40,18 +40,22 @@ def shared_recordings(
     Raises:
         InputError: a file cannot be used.
     """
-    length, digest = cache(recording_s), cache(samples_digest)
-
-    def same(one: Recording, other: Recording) -> bool:
-        # Decoding takes long, and only what lasts equally long can be the same.
-        close = abs(length(one) - length(other)) < _SAME_LENGTH_S
-        return close and digest(one) == digest(other)
-
+    # Decoding takes long, and only what lasts equally long can be the same.
+    seconds, digest = cache(recording_s), cache(samples_digest)
+    ours, theirs = (
+        [(one, seconds(one), seconds(file_of(one))) for one in recordings]
+        for recordings in (first, second)
+    )
     return [
         (one, other)
-        for one in first
-        for other in second
-        if same(one, other) or (_overlap(one, other) and same(file_of(one), file_of(other)))
+        for one, length, whole in ours
+        for other, other_length, other_whole in theirs
+        if (abs(length - other_length) < _SAME_LENGTH_S and digest(one) == digest(other))
+        or (
+            abs(whole - other_whole) < _SAME_LENGTH_S
+            and _overlap(one, other)
+            and digest(file_of(one)) == digest(file_of(other))
+        )
     ]
 
 

@@ -81,8 +81,9 @@ def recordings_below(folder: Path) -> Folder:
         raise InputError(
             f"{folder} is no folder; relative paths start at the working directory, {Path.cwd()}"
         )
-    recordings, left_out = [], {}
-    for path in sorted(_files_below(folder, set()), key=lambda path: path.as_posix()):
+    recordings: list[Path] = []
+    left_out: dict[Path, str] = {}
+    for path in sorted(_files_below(folder, set(), left_out), key=Path.as_posix):
         suffix = path.suffix.lower()
         if suffix in _OTHER_SUFFIXES:
             left_out[path] = f"{suffix[1:]} is not read, accepted: the formats of libsndfile"
@@ -111,19 +112,29 @@ def told(left_out: Mapping[Path, str], folder: Path) -> str:
     return f"; left out: {', '.join([*named, *more])}"
 
 
-def _files_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """What is no directory; of directories that are linked to as well, the real one comes first."""
-    state = folder.stat()
-    if (state.st_dev, state.st_ino) in seen:
+def _files_below(
+    folder: Path, seen: set[tuple[int, int]], left_out: dict[Path, str]
+) -> Iterator[Path]:
+    """What is no directory; of directories that are linked to as well, the real one comes first.
+
+    Directories that cannot be read are left out.
+    """
+    try:
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            return
+        seen.add((state.st_dev, state.st_ino))
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
+    except OSError as error:
+        left_out[folder] = f"it cannot be read: {error.strerror}"
         return
-    seen.add((state.st_dev, state.st_ino))
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
     for entry in found:
-        if entry.is_dir():
-            yield from _files_below(folder / entry.name, seen)
+        path = folder / entry.name
+        if path.is_dir():
+            yield from _files_below(path, seen, left_out)
         else:
-            yield folder / entry.name
+            yield path
 
 
 def _facts(recording: Recording, sha256: str) -> list[str | float | None] | str:

@@ -7,10 +7,15 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from quantkit.core.names import may_name_a_file
+
 
 def _of_a_file(text: str) -> str:
-    if "\0" in text:
-        raise ValueError(f"found {text!r}, accepted: no NUL, which no name of a file has")
+    if not may_name_a_file(text):
+        raise ValueError(
+            f"found {text!r:.200}, accepted: no NUL and no name of more than 255 bytes, which no "
+            "file has"
+        )
     return text
 
 

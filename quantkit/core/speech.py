@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Any
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_file, sha256_json
+from quantkit.core.names import may_name_a_file
 from quantkit.core.strict_json import parse_json
 from quantkit.core.text import one_line
 
@@ -177,7 +177,7 @@ def _utterance(value: Any, folder: Path, *, present: bool) -> Utterance:
         if value.get(key) is not None:
             raise ValueError(f'"{key}" is not heeded here: write the part as its own file')
     audio = folder / names[0]
-    if not _is_name(audio):
+    if not may_name_a_file(audio):
         raise ValueError(f"{names[0]!r:.80} is the name of no file")
     if present and not audio.is_file():
         raise ValueError(f"the recording {one_line(str(audio))} does not exist")
@@ -219,12 +219,3 @@ def _is_text(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_name(path: Path) -> bool:
-    """Whether a file may have this path, be it there or not."""
-    try:
-        name = os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return b"\0" not in name and len(name) < 4096 and all(len(p) < 256 for p in name.split(b"/"))

@@ -52,7 +52,7 @@ def suite_schema() -> dict[str, Any]:
 
 
 def _of_one(name: str, only: SetSettings) -> SuiteSettings:
-    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-") or "speech"
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:90] or "speech"
     name = f"{plain}-speech" if plain == LONG_FORM else plain
     return SuiteSettings(schema_version=1, name=name, language="en", sets={name: only})
 

@@ -70,6 +70,7 @@ def test_links_to_folders_are_followed_once(folder: Path, tmp_path_factory) -> N
     (folder / "loop").symlink_to(folder)
     (folder / "more").symlink_to(other)
     (other / "back").symlink_to(other)
+    (folder / "itself").symlink_to("itself")
     names = [path.relative_to(folder).as_posix() for path in recordings_below(folder).recordings]
     assert names == ["b.wav", "d.mp3", "deep/c.ogg", "deep/er/a.FLAC", "more/e.wav"]
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from quantkit.calibrate import CalibrateSettings, DatasetSettings
 from quantkit.core.errors import InputError, MissingExtraError, SettingError
-from quantkit.pipeline import Store, calibrate_recipe, plan_build
+from quantkit.pipeline import Store, calibrate_recipe, left_out, plan_build
 from quantkit.pipeline.engine import run
 from quantkit.pipeline.progress import LineProgress
 from quantkit.pipeline.speech import dataset_stage, heard, speech_inputs
@@ -136,3 +136,22 @@ def test_a_recipe_without_speech(workshop) -> None:
     recipe = load_recipe(Path("recipe.yaml"))
     with pytest.raises(InputError, match="recipe 'toy' names no speech to calibrate on"):
         calibrate_recipe(recipe, Store(STORE), LineProgress(Console(quiet=True)))
+
+
+def test_a_word_about_what_a_folder_holds_besides(workshop) -> None:
+    recipe = load_recipe(workshop / "recipe.yaml", (*CALIBRATED, "calibrate.folder=speech"))
+    assert left_out(recipe) is None
+    (workshop / "speech" / "memo.m4a").write_bytes(b"x")
+    assert left_out(recipe) == (
+        "calibrate.folder: 1 recordings in speech; left out: memo.m4a (m4a is not read, accepted: "
+        "the formats of libsndfile)"
+    )
+    assert left_out(load_recipe(workshop / "recipe.yaml")) is None
+
+
+def test_a_part_of_what_is_verified_on_is_refused(workshop, monkeypatch) -> None:
+    line = {"audio_filepath": "one.wav", "offset": 0.1, "duration": 0.2}
+    Path("parts.jsonl").write_text(json.dumps(line))
+    overrides = (*CALIBRATED, "calibrate.manifest=parts.jsonl")
+    with pytest.raises(SettingError, match=r"one\.wav \(0\.100 to 0\.300 s\) is one\.wav"):
+        toy_build(monkeypatch, workshop, overrides=overrides)

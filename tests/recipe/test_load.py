@@ -143,6 +143,11 @@ def test_a_good_recipe(write) -> None:
         ),
         (
             "speech.jsonl",
+            "a" * 300,
+            "r.yaml:12:3: verify.manifest: found 'aaa",
+        ),
+        (
+            "speech.jsonl",
             "a" * 5000,
             "r.yaml:12:3: verify.manifest: found a length of 5000, accepted: at most 4096",
         ),

@@ -170,6 +170,7 @@ def test_a_manifest_or_folder_is_a_suite(tmp_path) -> None:
     assert list(load_suite(folder / "manifest.jsonl").sets) == ["my-calls"]
     assert list(load_suite(folder / "Held Out.jsonl").sets) == ["held-out"]
     assert list(load_suite(folder / "long-form.jsonl").sets) == ["long-form-speech"]
+    assert list(load_suite(folder / f"{'x' * 200}.jsonl").sets) == ["x" * 90]
 
 
 def test_what_is_no_suite(tmp_path) -> None:
