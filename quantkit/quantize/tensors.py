@@ -13,7 +13,6 @@ from quantkit.quantize.matrices import InfiniteError, Inputs, WeightMatrix
 from quantkit.quantize.options import MatrixScheme
 from quantkit.quantize.stored import stored_tensors
 
-
 # Kernels multiply scales by codes, and zero points by sums of inputs, before they subtract.
 _LARGEST = float(np.finfo(np.float32).max) / 2**16
 

@@ -14,7 +14,7 @@ from tests.quantize.graphs import matrix, save_graph, two_layers
 
 def given(folder: Path, **arrays: np.ndarray) -> Path:
     path = folder / "given.npz"
-    np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(path, allow_pickle=False, **arrays)
     return path
 
 
