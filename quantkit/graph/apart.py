@@ -50,38 +50,43 @@ class _Request:
     report: str
     outputs: str
     memory: int
+    parent: int
     quick: bool
 
 
-def run_apart(model: Path, inputs: Sequence[Path], folder: Path, *, quick: bool) -> Ran:
+def run_apart(
+    model: Path, inputs: Sequence[Path], folder: Path, *, weights: int, quick: bool
+) -> Ran:
     """Open a graph and compute with the first of some inputs that it takes.
 
     Args:
         model: the ONNX file.
         inputs: .npz files with the inputs by name.
         folder: existing directory for what the process leaves, which is read and removed.
+        weights: bytes of the graph's constants, which time and memory are measured out by.
         quick: whether to leave out the optimizations that pay in the long run.
     """
-    size = sum(file.stat().st_size for file in (model, *_data(model)))
     report, outputs = folder / _REPORT, folder / "outputs.npz"
     request = _Request(
         model=str(model.absolute()),
         inputs=[str(path.absolute()) for path in inputs],
         report=str(report.absolute()),
         outputs=str(outputs.absolute()),
-        memory=BYTES + _BYTES_PER_BYTE * size,
+        memory=BYTES + _BYTES_PER_BYTE * weights,
+        parent=os.getpid(),
         quick=quick,
     )
     said: dict[str, Any] = {"loaded": None, "fed": None, "problem": ""}
     report.write_text(json.dumps(said), encoding="utf-8")
-    limit = SECONDS + _SECONDS_PER_BYTE * size
+    limit = SECONDS + _SECONDS_PER_BYTE * weights
+    places = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     try:
         ended = subprocess.run(
             [sys.executable, "-m", __name__],
             input=json.dumps(asdict(request)).encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
             timeout=limit,
             check=False,
         )
@@ -101,11 +106,6 @@ def run_apart(model: Path, inputs: Sequence[Path], folder: Path, *, quick: bool)
     return Ran(said["loaded"], said["fed"], said["problem"], arrays)
 
 
-def _data(model: Path) -> list[Path]:
-    """The files of weights beside a model, as far as their names tell."""
-    return [path for path in model.parent.glob(f"{model.name}*") if path != model]
-
-
 def _ending(code: int, words: str) -> str:
     if code < 0:
         return f"ONNX Runtime crashes ({signal.Signals(-code).name})"
@@ -122,6 +122,9 @@ def _compute(request: _Request) -> None:
     said: dict[str, Any] = {"loaded": False, "fed": None, "problem": ""}
 
     def report() -> None:
+        # The folder of one that was killed may be another's by now.
+        if os.getppid() != request.parent:
+            sys.exit(1)
         partial = Path(f"{request.report}.new")
         partial.write_text(json.dumps(said), encoding="utf-8")
         partial.replace(request.report)
@@ -157,6 +160,7 @@ def _compute(request: _Request) -> None:
             for index, array in enumerate(found)
             if isinstance(array, np.ndarray) and array.dtype.kind in "biufc"
         }
+        report()
         with Path(request.outputs).open("wb") as file:
             np.savez(file, allow_pickle=False, **{str(key): value for key, value in arrays.items()})
         said |= {"fed": index, "problem": "", "names": [(key, names[key]) for key in arrays]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,9 @@ from quantkit.core.files import PARTIAL, require_space, scratch_directory, sync_
 from quantkit.graph.external import place_external_data
 from quantkit.graph.names import make_names_unique
 from quantkit.graph.protobuf import check_tensors
+
+# It tells about odd graphs under names as they are; what is wrong with them is said elsewhere.
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
 # Smaller tensors stay in the protobuf.
 EXTERNAL_BYTES = 1024

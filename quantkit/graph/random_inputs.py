@@ -32,7 +32,7 @@ def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
     for number, (size, integer) in enumerate(_ATTEMPTS):
         random = np.random.default_rng(SEED)
         shapes = [_shape(value, size) for value in given]
-        if any(math.prod(shape) > _MOST for shape in shapes):
+        if any(min(shape, default=0) < 0 or math.prod(shape) > _MOST for shape in shapes):
             continue
         path = folder / f"random-{number}.npz"
         arrays = {

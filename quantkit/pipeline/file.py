@@ -127,7 +127,7 @@ def _fitting(moments: Moments, statistics: Path, model: Path, graph: ir.Model) -
         default="",
     )
     missing = [name for name in wanted if name not in known.get(best, ())]
-    if len(missing) == len(wanted):
+    if wanted and len(missing) == len(wanted):
         there = ", ".join(repr(f"{best}/{name}") for name in sorted(known.get(best, ()))[:3])
         raise InputError(
             f"{statistics}: has no statistics of {model}, whose first matrices are "

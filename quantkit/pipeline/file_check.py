@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quantkit.core.errors import InputError
 from quantkit.fuse.products import expose_products
 from quantkit.graph.apart import Ran, run_apart
-from quantkit.graph.files import load_model, save_model
+from quantkit.graph.files import load_model, save_model, stored_bytes
 from quantkit.graph.random_inputs import save_random_inputs
 from quantkit.quantize.tensors import GraphReport
 
@@ -57,7 +57,7 @@ def run_float(model: Path, graph: ir.Model, calibration: Sequence[Path], folder:
         InputError: ONNX Runtime does not load the model.
     """
     inputs = [*calibration[:_RUNS], *save_random_inputs(graph, folder)]
-    ran = run_apart(model, inputs, folder, quick=True)
+    ran = run_apart(model, inputs, folder, weights=stored_bytes(graph), quick=True)
     if ran.loaded is False:
         raise InputError(f"{model}: ONNX Runtime cannot load it: {ran.problem}")
     problem = ran.problem or "inputs of its types cannot be made up"
@@ -85,7 +85,8 @@ def check_file(
             numbers where the float model does not.
     """
     files = [] if before.inputs is None else [before.inputs]
-    after = run_apart(quantized, files, folder, quick=False)
+    size = stored_bytes(load_model(quantized))
+    after = run_apart(quantized, files, folder, weights=size, quick=False)
     if after.loaded is False or (files and after.fed is None and after.loaded):
         what = "cannot load" if after.loaded is False else "cannot run"
         raise InputError(
@@ -171,7 +172,8 @@ def _first_off(
         path = folder / stem / f"{stem}.onnx"
         save_model(graph, path)
         files = [] if before.inputs is None else [before.inputs]
-        outputs.append(run_apart(path, files, folder, quick=True).outputs)
+        ran = run_apart(path, files, folder, weights=stored_bytes(graph), quick=True)
+        outputs.append(ran.outputs)
     errors = dict(_errors(*outputs))
     for result, tensor in results.items():
         if errors.get(result, 0.0) > _limit(_explained(report)):

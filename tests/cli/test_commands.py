@@ -187,6 +187,17 @@ def test_quantize_any_onnx_file(tmp_path, capsys) -> None:
     assert main([*words, "--bits", "3"]) == 2
     assert "bits" in capsys.readouterr().err
 
+    widths = ["--exclude", "m/none*", "--rule", "m/w=8x32"]
+    assert main([*words, *widths]) == 2
+    assert "'m/none*' matches none of the 1 quantizable tensors" in capsys.readouterr().err
+    assert main([*words, *widths[2:]]) == 0
+    # 8 bits, a scale and a zero point for 32 weights.
+    assert "9.25 bits per weight" in capsys.readouterr().out
+    assert main([*words, "--exclude", "m/*"]) == 2
+    assert "nothing to quantize" in capsys.readouterr().err
+    assert main([*words, "--rule", "m/w"]) == 2
+    assert "--rule: found 'm/w', accepted: GLOB=BITS" in capsys.readouterr().err
+
     for name in ("a.npz", "b.npz"):
         np.savez(tmp_path / name, allow_pickle=False, x=numbers[:, :1].T)
     files = ["--calibration", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]

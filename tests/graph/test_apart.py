@@ -14,7 +14,7 @@ from tests.quantize.graphs import matrix, save_graph, two_layers
 
 def given(folder: Path, **arrays: np.ndarray) -> Path:
     path = folder / "given.npz"
-    np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(path, allow_pickle=False, **arrays)
     return path
 
 
@@ -22,10 +22,10 @@ def test_the_first_inputs_that_a_graph_takes_are_computed_with(tmp_path: Path) -
     model = two_layers(tmp_path / "net.onnx", external=True)
     wrong, right = tmp_path / "wrong.npz", given(tmp_path, x=matrix(3, 40))
     np.savez(wrong, allow_pickle=False, x=matrix(3, 41))
-    ran = run_apart(model, [wrong, right], tmp_path, quick=True)
+    ran = run_apart(model, [wrong, right], tmp_path, weights=0, quick=True)
     assert (ran.loaded, ran.fed, ran.problem) == (True, 1, "")
     assert ran.outputs["y"].shape == (3, 9)
-    ran = run_apart(model, [wrong], tmp_path, quick=False)
+    ran = run_apart(model, [wrong], tmp_path, weights=0, quick=False)
     assert (ran.loaded, ran.fed) == (True, None)
     assert "40" in ran.problem
 
@@ -33,7 +33,7 @@ def test_the_first_inputs_that_a_graph_takes_are_computed_with(tmp_path: Path) -
 def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     nodes = [helper.make_node("NoSuchOperator", ["x"], ["y"])]
     model = save_graph(tmp_path / "odd.onnx", nodes, {"x": [2]}, ["y"], {})
-    ran = run_apart(model, [], tmp_path, quick=True)
+    ran = run_apart(model, [], tmp_path, weights=0, quick=True)
     assert (ran.loaded, ran.fed) == (False, None)
     assert "NoSuchOperator" in ran.problem
 
@@ -71,6 +71,8 @@ def test_a_graph_that_never_ends_or_takes_all_memory_harms_nobody(
     monkeypatch.setattr(apart, "SECONDS", 6.0)
     path = make(tmp_path)  # type: ignore[operator]
     size = onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    ran = run_apart(path, [given(tmp_path, x=np.ones(size, np.float32))], tmp_path, quick=True)
+    ran = run_apart(
+        path, [given(tmp_path, x=np.ones(size, np.float32))], tmp_path, weights=0, quick=True
+    )
     assert ran.fed is None
     assert ran.problem

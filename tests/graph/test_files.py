@@ -21,8 +21,8 @@ def external(path: Path, location: str = "w.bin", **more: int | str) -> Path:
     """A product whose weight [64, 48] is in a file of its own."""
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[64, 48])
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": location, **more}.items():
-        tensor.external_data.add(key=key, value=str(value))
+    for key, given in {"location": location, **more}.items():
+        tensor.external_data.add(key=key, value=str(given))
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -106,7 +106,7 @@ def test_data_cut_short_are_refused_with_both_sizes(tmp_path: Path) -> None:
         ({"offset": "9" * 30}, "need 10{20}"),
         ({"offset": "abc"}, "cannot be read"),
     ):
-        path = external(tmp_path / "m.onnx", **more)  # type: ignore[arg-type]
+        path = external(tmp_path / "m.onnx", **more)
         with pytest.raises(InputError, match=words):
             load_model(path)
     (tmp_path / "w.bin").unlink()

@@ -203,7 +203,7 @@ def statistics(folder: Path, **diagonals: NDArray[np.float32]) -> Path:
     """What `quantkit calibrate --out` leaves, with the Hessians of independent inputs."""
     (folder / "hessians").mkdir(parents=True)
     named = {name.replace("__", "/"): value for name, value in diagonals.items()}
-    np.savez(folder / "moments.npz", allow_pickle=False, **named)  # type: ignore[arg-type]
+    np.savez(folder / "moments.npz", allow_pickle=False, **named)
     for number, value in enumerate(named.values()):
         np.save(folder / "hessians" / f"{number}.npy", np.diag(value))
     listed = {name: f"hessians/{number}.npy" for number, name in enumerate(named)}
