@@ -265,7 +265,7 @@ _ENTRY = shapes.record(
             }
         ),
         "recipe": shapes.text,
-        "files": shapes.mapping(_stored_name, FACTS, least=1, most=1_000_000),
+        "files": shapes.mapping(_stored_name, FACTS, most=1_000_000),
     }
 )
 
