@@ -54,6 +54,7 @@ def _run(given: list[str]) -> int:
     from quantkit.cli.caches import caches
     from quantkit.cli.commands import CycloptsError, app
     from quantkit.cli.explain import EXPECTED, explain
+    from quantkit.cli.signals import farewell
     from quantkit.core.errors import InputError
     from quantkit.terminal.console import Screen, complain
 
@@ -65,7 +66,7 @@ def _run(given: list[str]) -> int:
     except BrokenPipeError:
         return _PIPE_CLOSED  # whoever read the output has gone
     except EXPECTED as error:
-        if debug:
+        if debug or farewell() is not None:
             raise
         code, message = explain(error)
         complain(message)

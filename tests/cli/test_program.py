@@ -36,8 +36,8 @@ def work():
 
 @app.command
 def deaf():
-    ready()
     try:
+        ready()
         time.sleep(30)
     except BaseException:
         pass
@@ -55,8 +55,8 @@ def unraisable():
 
 @app.command
 def translated():
-    ready()
     try:
+        ready()
         time.sleep(30)
     except BaseException as error:
         raise OSError("the library gave up") from error
