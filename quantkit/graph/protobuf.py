@@ -79,6 +79,8 @@ def _check(path: Path, tensor: onnx.TensorProto) -> None:
 
 def _elements(kind: str, count: int) -> int:
     """Elements of the repeated field that so many elements of a tensor take."""
+    if kind == "STRING":
+        return count
     if kind.startswith("COMPLEX"):
         return 2 * count
     if _bits(kind) < 8:

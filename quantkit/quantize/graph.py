@@ -25,7 +25,7 @@ def replace_matrix(
         packed: its quantized form.
         accuracy_level: attribute of MatMulNBits; 0 leaves it out.
     """
-    model.graph.opset_imports.setdefault(MICROSOFT, 1)
+    model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
     inputs = _register(model.graph, matrix, packed)
     operator = _lookup if matrix.use == "lookup" else _product
     for node in matrix.nodes:

@@ -97,7 +97,7 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
             f"found a model of ONNX opset {found}, accepted by scheme 'int8-dynamic': {OPSET} and "
             "up; convert it with onnx.version_converter, or choose another scheme"
         )
-    model.graph.opset_imports.setdefault(MICROSOFT, 1)
+    model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
     base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
     parts: list[ir.TensorProtocol] = [
         ir.Tensor(signed(quantized.codes[:, 0].T), name=f"{base}_q8"),
