@@ -122,9 +122,11 @@ def test_missing_audio_is_named(demo_artifact: Path, tmp_path: Path) -> None:
         bench([demo_artifact], [1], 1, [tmp_path / "absent.wav"], Silent())
 
 
-@pytest.mark.parametrize(("threads", "rounds"), [([0], 5), ([1], 0)])
-def test_numbers_below_one_are_refused(tmp_path: Path, threads: list[int], rounds: int) -> None:
-    with pytest.raises(InputError, match="1 or more"):
+@pytest.mark.parametrize(
+    ("threads", "rounds"), [([0], 5), ([1], 0), ([1, 1099511627776], 5), ([1], 10**9)]
+)
+def test_numbers_out_of_range_are_refused(tmp_path: Path, threads: list[int], rounds: int) -> None:
+    with pytest.raises(InputError, match="accepted: 1 to 1000000 rounds, 1 to 1024 threads"):
         bench([write_encoder(tmp_path / "encoder.onnx")], threads, rounds, [], Silent())
 
 
