@@ -12,7 +12,9 @@ from filelock import FileLock
 
 from quantkit.core.files import complete_directory
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+#: Whether pytest-xdist runs several processes, of which this is one.
+_ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
+os.environ.setdefault("OMP_NUM_THREADS", "1" if _ONE_OF_SEVERAL else "2")
 
 ROOT = Path(__file__).parent.parent
 CHUNKS_MS = (80, 160, 560, 1120)
@@ -25,7 +27,7 @@ def each_once(
 ) -> Stage:
     """A stage's result for each chunk length, made when a process first asks for it."""
     own = folders.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    shared = own.parent if _ONE_OF_SEVERAL else own
 
     @cache
     def stage(chunk_ms: int) -> Path:
