@@ -111,7 +111,8 @@ def _check_sizes(settings: Mapping[str, Any], weights: Mapping[str, Tensor], pat
     with _WithoutMemory():
         for name, part in parts.items():
             arguments = {key: value for key, value in part.items() if key != "_target_"}
-            module = _PARTS[part["_target_"]](**arguments)
+            with _by_the_checkpoint(path, "aux_ctc.decoder" if name == "ctc_decoder" else name):
+                module = _PARTS[part["_target_"]](**arguments)
             expected |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
     for name in sorted(expected.keys() | weights.keys()):
         ours, theirs = expected.get(name), weights.get(name)
@@ -161,15 +162,16 @@ def _built(settings: Mapping[str, Any], tokenizer: memoryview) -> EncDecRNNTBPEM
 
 
 @contextmanager
-def _by_the_checkpoint(path: Path) -> Iterator[None]:
-    """Whatever NeMo says of a configuration is said of the file that holds it."""
+def _by_the_checkpoint(path: Path, key: str = "") -> Iterator[None]:
+    """Whatever NeMo says of a configuration, or of a section, is said of the file that holds it."""
     try:
         yield
     except (InputError, MemoryError, OSError):
         raise
     except Exception as error:  # NeMo and its libraries have no common one
         reason = one_line(f"{type(error).__name__}: {error}")[:500]
-        raise InputError(f"{path}: NeMo can make no model of {CONFIGURATION}: {reason}") from error
+        where = f"{path}: {CONFIGURATION}{key and f': {key}'}"
+        raise InputError(f"{where}: NeMo can make no model of it: {reason}") from error
 
 
 @contextmanager

@@ -105,7 +105,7 @@ _PREPROCESSOR_RULES = {
     "rng": NOTHING,
     "nb_augmentation_prob": _SHARE,
     "nb_max_freq": real(0, 96_000),
-    "mel_norm": optional(one_of("slaney")),
+    "mel_norm": one_of("slaney"),
     "use_torchaudio": FLAG,
     "stft_exact_pad": FLAG,
     "stft_conv": FLAG,
@@ -133,7 +133,9 @@ _ENCODER_RULES = {
     "xscaling": FLAG,
     "untie_biases": FLAG,
     "pos_emb_max_len": whole(1, 10_000),
-    "conv_kernel_size": whole(1, 255),
+    "conv_kernel_size": Rule(
+        "an odd number from 1 to 255", lambda v: type(v) is int and 0 < v < 256 and v % 2 == 1
+    ),
     "conv_norm_type": TEXT,
     "conv_context_size": optional(either(one_of("causal"), pair(whole(0, 255)))),
     "conv_context_style": one_of("regular"),
@@ -177,7 +179,7 @@ _JOINT_RULES = {
     "fuse_loss_wer": FLAG,
     "fused_batch_size": optional(whole(-1, 10**6)),
     "experimental_fuse_loss_wer": optional(FLAG),
-    "masking_prob": Rule("a number up to 0", lambda v: type(v) in (int, float) and v <= 0),
+    "masking_prob": real(-1e6, 0),
 }
 _JOINTNET_RULES = {
     "joint_hidden": _SIZE,

@@ -6,6 +6,7 @@ import sentencepiece
 
 from quantkit.core.errors import InputError
 from quantkit.core.text import one_line
+from quantkit.stream.tokens import CONTROL
 
 # 250,000 pieces take 5 MB.
 _MOST_BYTES = 32 * 2**20
@@ -16,7 +17,7 @@ def read_pieces(model: memoryview, file: str) -> list[str]:
 
     Raises:
         InputError: it is no such model, or holds a piece twice, one that would be a reference in
-            NeMo's configuration, or one that does not fit on a line of tokens.txt.
+            NeMo's configuration, or one that tokens.txt cannot hold.
     """
     if len(model) > _MOST_BYTES:
         raise InputError(f"{file}: takes {len(model)} bytes, accepted: up to {_MOST_BYTES}")
@@ -32,9 +33,9 @@ def read_pieces(model: memoryview, file: str) -> list[str]:
     if len(set(pieces)) < len(pieces):
         raise InputError(f"{file}: holds a piece twice")
     for index, piece in enumerate(pieces):
-        if not piece or "\n" in piece or "\r" in piece or "${" in piece or piece == "???":
+        if not piece or CONTROL.search(piece) or "${" in piece or piece == "???":
             raise InputError(
-                f"{file}: piece {index} is {one_line(piece)[:80]!r}; accepted: text on one line "
-                "that is no reference of OmegaConf"
+                f"{file}: piece {index} is {one_line(piece)[:80]!r}; accepted: text without "
+                "control characters that is no reference of OmegaConf"
             )
     return pieces

@@ -174,12 +174,21 @@ class _Reader(pickle._Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _, count = pid
-        if tag != "storage" or not isinstance(kind, _Kind):
+        # A key of tuples in tuples would take for ever to write out.
+        if (tag, type(key), type(count)) != ("storage", str, int) or not isinstance(kind, _Kind):
             raise _ForeignError("a storage of an unknown kind")
         record = self._records[f"data/{key}"]
         if len(record) != count * kind.dtype.itemsize:
             raise ValueError(f"storage {key} has {len(record)} bytes for {count} values")
         return _Storage(kind.dtype, record)
+
+    def _set_item(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        self.load_setitem()  # type: ignore[attr-defined]
+
+    def _set_items(self) -> None:
+        _check_keys(self.stack[::2])
+        self.load_setitems()  # type: ignore[attr-defined]
 
     # The instructions that PyTorch writes, in protocol 2; that which sets attributes of an object
     # (here version numbers of modules) only drops them.
@@ -206,8 +215,6 @@ class _Reader(pickle._Unpickler):
             pickle.APPEND,
             pickle.APPENDS,
             pickle.EMPTY_DICT,
-            pickle.SETITEM,
-            pickle.SETITEMS,
             pickle.BINPUT,
             pickle.LONG_BINPUT,
             pickle.BINGET,
@@ -216,7 +223,22 @@ class _Reader(pickle._Unpickler):
             pickle.REDUCE,
             pickle.BINPERSID,
         )
-    } | {pickle.BUILD[0]: pickle._Unpickler.dispatch[pickle.POP[0]]}
+    } | {
+        pickle.BUILD[0]: pickle._Unpickler.dispatch[pickle.POP[0]],
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+    }
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """Only texts: the hash of tuples in tuples takes for ever, or more stack than there is."""
+    if not all(type(key) is str for key in keys):
+        raise _ForeignError("a key that is no text")
+
+
+def _ordered() -> OrderedDict[str, Any]:
+    """An empty one, which is all that PyTorch asks for."""
+    return OrderedDict()
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
@@ -244,7 +266,7 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 _CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
 }

@@ -15,6 +15,7 @@ from quantkit.export.rules import shown
 MOST_BYTES, MOST_NODES = 8 * 2**20, 200_000
 MOST_LEVELS = 32
 _MOST_CHARACTERS = 10_000
+_MOST_KEY_BITS = 53
 
 
 class _Scalars(yaml.resolver.Resolver, yaml.constructor.SafeConstructor):
@@ -136,12 +137,16 @@ class _Builder:
             return event.value
         try:
             return self._scalars.value(event.value)
-        except ValueError:  # more digits than Python reads: what stands there is no number
+        # More digits than Python reads, or 1:00:00 and so on: what stands there is no number.
+        except (ValueError, OverflowError):
             return event.value
 
     def _key(self, event: Any, key: Any, holder: dict[Any, Any]) -> Any:
         if isinstance(key, dict | list):
             self._refuse(event, "a key that is a list or a mapping")
+        if isinstance(key, int) and key.bit_length() > _MOST_KEY_BITS:
+            # Such numbers can be chosen so that a mapping of them takes for ever.
+            self._refuse(event, "a key of more than 15 digits")
         if key == "<<":
             self._refuse(event, "the merge key <<")
         if key in holder:

@@ -185,7 +185,6 @@ def _check_numbers(settings: StreamingSettings, path: Path) -> None:
         "subsampling_factor": (factor, 1, 64),
         "left_context": (settings.left_context, 0, 100_000),
         "right_context": (right, 0, 1_000),
-        "chunk_s": (settings.chunk_s, 0, 3600),
         "algorithmic_latency_s": (settings.algorithmic_latency_s, 0, 3600),
         "encoder.dim": (encoder.dim, 1, 2**16),
         "encoder.layers": (encoder.layers, 1, 1_000),
@@ -220,9 +219,15 @@ def _check_numbers(settings: StreamingSettings, path: Path) -> None:
         wrong.append(f"mel.f_min to mel.f_max is {band}; a band up to half the rate is accepted")
     if not wrong:  # what is computed from sane numbers only
         frame_s = factor * mel.hop_length / settings.sample_rate
-        if abs(settings.encoder_frame_s - frame_s) > 1e-6 * frame_s:
-            found = settings.encoder_frame_s
-            wrong.append(f"encoder_frame_s is {found}; {frame_s} follows from the other keys")
+        told = {
+            "encoder_frame_s": (settings.encoder_frame_s, frame_s),
+            "chunk_s": (settings.chunk_s, frame_s * settings.chunk_encoder_frames),
+        }
+        wrong += [
+            f"{key} is {n}; {only} follows from the other keys"
+            for key, (n, only) in told.items()
+            if abs(n - only) > 1e-6 * only
+        ]
         rows = 2 * (settings.left_context + settings.chunk_encoder_frames) + encoder.conv_cache
         if encoder.layers * rows * encoder.dim > _MOST_CACHED:
             cached = f"{encoder.layers * rows * encoder.dim} numbers"

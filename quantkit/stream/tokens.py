@@ -21,7 +21,7 @@ UNKNOWN = {"<unk>": " \u2047 "}
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 #: What a piece cannot have: it would act on the terminal that shows the text.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _piece(line: str, number: int, path: Path) -> str:
             f"{path}:{number + 1}: is {brief(repr(line), 200)}; a piece, a space and the id "
             f"{number} are expected."
         )
-    if _CONTROL.search(piece):
+    if CONTROL.search(piece):
         raise InputError(
             f"{path}:{number + 1}: piece {brief(repr(piece), 200)} has a control character; such "
             f"pieces are written as bytes, <0x1B> say. Build the artifact again."

@@ -283,6 +283,24 @@ _MERGES = b"\n".join(
     + [b"m%d: &m%d {<<: [%s]}" % (i, i, b", ".join([b"*m%d" % (i - 1)] * 8)) for i in range(1, 20)]
 )
 
+
+def _respelled(parts: Parts, path: Path) -> None:
+    """A piece that acts on a terminal."""
+    pieces = parts.files["tokenizer.model"]
+    parts.files["tokenizer.model"] = pieces.replace("\u2581".encode(), b"\x1b]0", 1)
+    parts.write(path)
+
+
+# A tuple of two of a tuple of two and so on, 2^40 in all, which is number 40 of the memo.
+_WIDE = b"]()q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(40)) + b"ta"
+
+
+def _storage(key: bytes, count: bytes) -> bytes:
+    """A pickle's instructions for a storage."""
+    kind = b"ctorch\nFloatStorage\n"
+    return b"(X\x07\0\0\0storage" + kind + key + b"X\x03\0\0\0cpu" + count + b"tQ"
+
+
 #: What it is, how it is made, and the word that its refusal says.
 CASES: list[tuple[str, Make, str]] = [
     # Code
@@ -379,6 +397,15 @@ CASES: list[tuple[str, Make, str]] = [
     ("1e8 layers", setting("encoder.n_layers", 10**8), "encoder.n_layers"),
     ("5,000 digits", added(b"z: &n " + b"9" * 5000 + b"\nsample_rate: *n\n"), "twice"),
     ("layers as text", setting("encoder.n_layers", "1"), "encoder.n_layers"),
+    ("dropout of 4,000 digits", setting("encoder.dropout", int("9" * 4000)), "encoder.dropout"),
+    ("an hour of 300 parts", added(b"adapters: 1" + b":00" * 300 + b".0\n"), "adapters"),
+    ("masked without end", setting("joint.masking_prob", -(10**400)), "masking_prob"),
+    (
+        "keys of one hash",
+        added(b"z: {" + b", ".join(b"%d: 1" % (i << 61) for i in range(9)) + b"}\n"),
+        "key",
+    ),
+    ("filters of other areas", setting("preprocessor.mel_norm", None), "mel_norm"),
     ("true layers", setting("encoder.n_layers", True), "encoder.n_layers"),
     ("1.5 layers", setting("encoder.n_layers", 1.5), "encoder.n_layers"),
     ("width 1e6", setting("encoder.d_model", 10**6), "encoder.d_model"),
@@ -387,6 +414,8 @@ CASES: list[tuple[str, Make, str]] = [
     ("wide feet", setting("encoder.ff_expansion_factor", 64), "feed_forward"),
     ("3 heads", setting("encoder.n_heads", 3), "encoder.n_heads"),
     ("a wide kernel", setting("encoder.conv_kernel_size", 255), "depthwise_conv"),
+    ("an even kernel", setting("encoder.conv_kernel_size", 8), "encoder.conv_kernel_size"),
+    ("an odd context", setting("encoder.conv_context_size", [5, 5]), "model_config.yaml: encoder:"),
     ("many positions", setting("encoder.pos_emb_max_len", 10**9), "pos_emb_max_len"),
     ("a long context", setting("encoder.att_context_size", [[10**9, 0]]), "att_context_size"),
     ("a context in words", setting("encoder.att_context_size", "long"), "att_context_size"),
@@ -416,6 +445,7 @@ CASES: list[tuple[str, Make, str]] = [
     ("no such member", setting("tokenizer.model_path", "nemo:gone"), "nemo:gone"),
     ("no model path", without("tokenizer.model_path"), "tokenizer.model_path"),
     ("no SentencePiece", file("tokenizer.model", b"hello"), "SentencePiece"),
+    ("a terminal's piece", _respelled, "control characters"),
     ("an empty tokenizer", file("tokenizer.model", b""), "SentencePiece"),
     # Archive
     ("a bomb of bzip2", packed(bz2.compress), "bzip2"),
@@ -462,5 +492,19 @@ CASES: list[tuple[str, Make, str]] = [
     ("a high memo", pickled(b"\x80\x02}r\xff\xff\xff\xff."), "n_layers"),
     ("a huge array", pickled(b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"."), "damaged"),
     ("deep tuples", pickled(b"\x80\x02" + b")" + b"\x85" * 100_000 + b"."), "not a state dict"),
+    ("a deep key", pickled(b"\x80\x02})" + b"\x85" * 900_000 + b"K\x01s."), "no text"),
+    ("a wide key", pickled(b"\x80\x02" + _WIDE + b"}h(K\x01sa."), "no text"),
+    ("wide keys", pickled(b"\x80\x02" + _WIDE + b"}(h(K\x01ua."), "no text"),
+    (
+        "a wide key of a call",
+        pickled(b"\x80\x02" + _WIDE + b"ccollections\nOrderedDict\nh(N\x86\x85\x85Ra."),
+        "damaged",
+    ),
+    ("a wide storage", pickled(b"\x80\x02" + _WIDE + _storage(b"h(", b"K\x01") + b"a."), "kind"),
+    (
+        "a wide count",
+        pickled(b"\x80\x02" + _WIDE + _storage(b"X\x01\0\0\x000", b"h(") + b"a."),
+        "kind",
+    ),
     ("half a pickle", pickled(b"\x80\x02}q\x00("), "damaged"),
 ]
