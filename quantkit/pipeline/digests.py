@@ -30,7 +30,7 @@ class Digests:
     """
 
     def __init__(self, folder: Path, notes: Path | None = None) -> None:
-        """Go on with the digests of `folder` that are noted in the file `notes`, if one is named."""
+        """Go on with the digests of `folder` that are noted in the file `notes`, if given."""
         self._folder, self._file = folder, notes
         self._notes, self._changed = _read(notes), False
 
