@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
+from quantkit.core.files import sha256_file
 from quantkit.core.integrity import file_problem, seal_problem, sealed
 from quantkit.stream.integrity import MANIFEST, MANIFEST_FILES, read_manifest
 
@@ -41,7 +42,8 @@ _GRAPH = shapes.record(
         "parameters": _COUNT,
         "bits_per_weight": shapes.number(0, 64),
         "tensors": shapes.array(_TENSOR, 100_000),
-    }
+    },
+    {"notes": shapes.array(shapes.text, 100_000)},
 )
 _PARITY = shapes.record(
     {
@@ -151,9 +153,12 @@ def check_files(artifact: Path, manifest: Mapping[str, Any]) -> None:
         raise InputError("\n".join([*lines, "copy the artifact again, or build it again"]))
 
 
-def file_problems(artifact: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+def file_problems(
+    artifact: Path, manifest: Mapping[str, Any], digest_of: Callable[[Path], str] = sha256_file
+) -> dict[str, str]:
     """By name, what is wrong with the files that are missing or differ from the manifest."""
     found = {
-        name: file_problem(artifact / name, facts) for name, facts in manifest["files"].items()
+        name: file_problem(artifact / name, facts, digest_of)
+        for name, facts in manifest["files"].items()
     }
     return {name: problem for name, problem in found.items() if problem is not None}

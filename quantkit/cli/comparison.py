@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import STORE, app
 from quantkit.core.errors import GateError, InputError
-from quantkit.core.targets import check_file
+from quantkit.core.targets import check_directory, check_file
 from quantkit.terminal.comparison import comparison_table
 from quantkit.terminal.console import messages, say, show
 
@@ -59,6 +59,7 @@ def compare(
 
     for name in FILES:
         check_file("--out", out / name)
+    check_directory("--store", store / "speech")  # also where all else is stored already
     if jobs is not None and not 1 <= jobs <= MOST_JOBS:
         raise InputError(f"--jobs: found {jobs}, accepted: 1 to {MOST_JOBS}")
     workers = Workers(jobs or usable_cores(), dask)

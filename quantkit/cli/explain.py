@@ -75,7 +75,7 @@ def _room(names: list[str]) -> str:
         except OSError:
             continue
         free, total = size_text(usage.free), size_text(usage.total)
-        rooms.append(f"{free} of {total} are free in {folder}")
+        rooms.append(f"{free} of {total} are free in {folder} without what was begun")
     return ", ".join([*rooms, "make room and give the same command again, which goes on from here"])
 
 

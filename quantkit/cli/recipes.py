@@ -60,6 +60,9 @@ def build(
     with located(recipe, set_):
         _tell_left_out(loaded)
         built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+    for graph, facts in built.manifest["graphs"].items():
+        for note in facts.get("notes", []):
+            complain(f"note: {graph}: {note}")
     if built.allocation is not None:
         show(allocation_table(built.allocation))
     say(f"{built.artifact}: {size_line(built.manifest)}")

@@ -5,7 +5,7 @@ They show damage and careless edits; they are no signature.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,14 @@ def size_problem(path: Path, facts: Mapping[str, Any]) -> str | None:
     return None
 
 
-def file_problem(path: Path, facts: Mapping[str, Any]) -> str | None:
+def file_problem(
+    path: Path, facts: Mapping[str, Any], digest_of: Callable[[Path], str] = sha256_file
+) -> str | None:
     """What is wrong with a file by its size and digest; None if it is right."""
     if problem := size_problem(path, facts):
         return problem
     try:
-        digest = sha256_file(path)
+        digest = digest_of(path)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if digest != facts["sha256"]:

@@ -18,6 +18,7 @@ from quantkit.core.targets import check_directory
 from quantkit.core.versions import code_digest
 from quantkit.pipeline.chain import chain, model_stage
 from quantkit.pipeline.checkpoint import Checkpoint, find_checkpoint
+from quantkit.pipeline.digests import Digests
 from quantkit.pipeline.engine import Row, Stage, keys, plan, run
 from quantkit.pipeline.gates import GateResult, evaluate
 from quantkit.pipeline.key import StageKey, differences
@@ -50,7 +51,7 @@ def plan_build(recipe: Recipe, out: Path, store: Store, *, force: bool = False) 
     stages = chain(recipe, find_checkpoint(parse_source(recipe.model.source)))
     rows = plan(stages, store, recipe.name, force=force)
     key = _bundle_key(recipe, stages)
-    why = "forced" if force else _why(out, key)
+    why = "forced" if force else _why(out, key, Digests(out))
     return [*rows, Row("bundle", key, cached=not why, why=why)]
 
 
@@ -66,13 +67,14 @@ def build(
     checkpoint = find_checkpoint(parse_source(recipe.model.source))
     stages = chain(recipe, checkpoint)
     key = _bundle_key(recipe, stages)
-    why = "forced" if force else _why(out, key)
+    digests = Digests(out)  # of files that no stage changes, so each is read once
+    why = "forced" if force else _why(out, key, digests)
     if why:
         _check_place(recipe, checkpoint, out, store)
     done = run(stages, store, recipe.name, progress, force=force)
     with store.locked_output(out):
         recover(out)  # where a killed run was replacing it
-        why = "forced" if force else _why(out, key)
+        why = "forced" if force else _why(out, key, digests)
         if why:
             if why.startswith(DAMAGED):
                 progress.say(f"bundle: {why}")
@@ -132,7 +134,7 @@ def _versions(stages: list[Stage]) -> dict[str, str]:
     return own | dict(sorted(libraries.items()))
 
 
-def _why(out: Path, key: StageKey) -> str:
+def _why(out: Path, key: StageKey, digests: Digests) -> str:
     """Why the artifact has to be written; empty if it is there already."""
     if not (out / MANIFEST).is_file():
         return "never run"
@@ -142,7 +144,7 @@ def _why(out: Path, key: StageKey) -> str:
         return f"{DAMAGED} {MANIFEST} is damaged: {error}"
     if problem := seal_problem(manifest):
         return f"{DAMAGED} {MANIFEST} {problem}"
-    if wrong := file_problems(out, manifest):
+    if wrong := file_problems(out, manifest, lambda path: digests.of(path.name)):
         return f"{DAMAGED} {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} damaged"
     if manifest["key"] == key.digest:
         return ""

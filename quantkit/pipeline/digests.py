@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import Any
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
@@ -28,15 +29,10 @@ class Digests:
     written. A note holds only while the file has the size, times and inode that it was read with.
     """
 
-    def __init__(self, folder: Path, notes: Path) -> None:
-        """Go on with the digests of `folder` that are noted in the file `notes`."""
+    def __init__(self, folder: Path, notes: Path | None = None) -> None:
+        """Go on with the digests of `folder` that are noted in the file `notes`, if given."""
         self._folder, self._file = folder, notes
-        try:
-            self._notes = read_json(notes)
-            _NOTES(self._notes, str(notes))
-        except InputError:  # none are there, or they are damaged: then all files are read
-            self._notes = {}
-        self._changed = False
+        self._notes, self._changed = _read(notes), False
 
     def of(self, name: str) -> str:
         """Hexadecimal SHA-256 of a file.
@@ -57,10 +53,22 @@ class Digests:
 
     def save(self) -> None:
         """Note what was read."""
-        if self._changed:
+        if self._changed and self._file is not None:
             with contextlib.suppress(OSError):  # the next process reads the files again
                 write_json(self._file, self._notes)
             self._changed = False
+
+
+def _read(notes: Path | None) -> dict[str, Any]:
+    """What is noted; nothing where none are there or they are damaged, so that files are read."""
+    if notes is None:
+        return {}
+    try:
+        found = read_json(notes)
+        _NOTES(found, str(notes))
+    except InputError:
+        return {}
+    return dict(found)
 
 
 def _stamp(path: Path) -> list[int]:

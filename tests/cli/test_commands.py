@@ -77,6 +77,15 @@ def test_build_plan_and_again(workshop, capsys) -> None:
     ]
 
 
+def test_a_build_says_what_was_not_done_as_asked(workshop, capsys) -> None:
+    note = "quantkit: note: encoder: table 'w' stays float32\n"
+    for _ in range(2):  # a cached one too
+        assert main(["build", "recipe.yaml", "--set", "quantize.bits=2"]) == 0
+        assert note in capsys.readouterr().err
+    assert main(["build", "recipe.yaml", "--set", "quantize.bits=8"]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_a_missed_gate_is_exit_code_1_with_by_how_much(workshop, capsys) -> None:
     words = ["build", "recipe.yaml", "--set", "verify.gates.token_error_rate=0.04", "--out", "a"]
     assert main(words) == 1
@@ -252,6 +261,7 @@ def test_a_bug_is_told_without_a_traceback() -> None:
         ("sensitivity recipe.yaml --plot mine.svg", "is a directory"),
         ("bench made --json mine", "is a directory"),
         ("compare recipe.yaml --out one.wav", "one.wav is a file"),
+        ("compare recipe.yaml --store one.wav", "--store one.wav/speech: cannot be written"),
         (f"quantize m.onnx --scheme rtn --out {'n' * 245}", "File name too long"),
         ("quantize m.onnx --scheme rtn --out mine", "is a directory"),
         ("bench made --threads 1099511627776", "1 to 1024 threads"),

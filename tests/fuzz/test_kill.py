@@ -1,6 +1,6 @@
 """Killed at any moment, a command leaves nothing that the next one does not put right.
 
-`make test` tries some moments of each command, `make fuzz` 60.
+`make test` tries a few moments of each command, `make fuzz` 60.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.core.files import sha256_file
+from quantkit.pipeline.store import CHECKED
 from tests.fuzz.nursery import Nursery
 from tests.fuzz.trial import LONG
 from tests.pipeline.toy import PARITY, make_workshop
+from tests.quantize.graphs import matrix, save_graph
 from tests.stream.conftest import tiny_artifact
 
 __all__ = ["tiny_artifact"]
 
-MOMENTS = 60 if LONG else 6
+MOMENTS = 60 if LONG else 3
 COMMANDS = {
     "build": "build recipe.yaml --store store --out made",
     "bundle": "bundle artifact --format native --out made",
     "calibrate": "calibrate recipe.yaml --store store --out made",
+    "quantize": "quantize model.onnx --scheme kquant --out made.onnx",
     "replace": "bundle artifact --format native --out old",
 }
 TOLD = "quantkit: terminated; give the same command again to go on"
@@ -47,6 +51,9 @@ def shop(tiny_artifact, tmp_path) -> Path:
     (model / "tokenizer.model").write_bytes(b"pieces")
     source = {"name": "toy", "revision": None, "sha256": "5" * 64}
     recipe = {"name": "toy", "model": {"source": "toy.nemo"}}
+    product = helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+    constants = {"w": matrix(64, 32)}
+    save_graph(folder / "model.onnx", [product], {"x": [4, 64]}, ["y"], constants, external=True)
     facts = Facts(recipe, source, {"quantkit": "0"}, PARITY, None, "1" * 64)
     for name in ("artifact", "old"):
         (folder / name).mkdir()
@@ -55,11 +62,11 @@ def shop(tiny_artifact, tmp_path) -> Path:
 
 
 def _tree(folder: Path) -> dict[str, str]:
-    """Everything but the empty files that processes lock."""
+    """Everything but the empty files that processes lock, and notes of times of change."""
     return {
         str(path.relative_to(folder)): sha256_file(path) if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
-        if path.suffix != ".lock" and path.name != "said"
+        if path.suffix != ".lock" and path.name not in {CHECKED, "said"}
     }
 
 

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,6 +220,22 @@ def test_an_artifact_with_one_flipped_bit_is_written_again(name, workshop, monke
     assert _plan(monkeypatch)["bundle"] == f"the artifact's {name} is damaged"
     toy_build(monkeypatch, workshop)
     assert path.read_bytes() == right
+
+
+def test_a_cached_build_reads_each_file_of_the_artifact_once(workshop, monkeypatch) -> None:
+    toy_build(monkeypatch, workshop)
+    time.sleep(0.03)  # a file that changed just now is read again
+    read: list[Path] = []
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("quantkit.pipeline.digests.sha256_file", digest)
+    _, points = toy_build(monkeypatch, workshop)
+    assert points == []
+    listed = [ARTIFACT / name for name in load_manifest(ARTIFACT)["files"]]
+    assert sorted(path for path in read if path.parent == ARTIFACT) == sorted(listed)
 
 
 def test_what_is_all_there_needs_nothing_to_be_written(workshop, monkeypatch) -> None:

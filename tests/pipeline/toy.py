@@ -120,6 +120,8 @@ def _work(stage: str, salt: str, names: list[str], points: Points) -> Work:
             (space.out / name).write_bytes(kept.read_bytes())
         if stage == "quantize":
             graph = {"parameters": 10, "bits_per_weight": 4.5, "tensors": []}
+            if salt == "2":
+                graph["notes"] = ["table 'w' stays float32"]
             report = {"graphs": dict.fromkeys(("encoder", "predictor", "joint"), graph)}
             (space.out / "quantize.json").write_text(json.dumps(report))
         points(f"{stage} ends")
