@@ -47,6 +47,11 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
             _check(path, tensor)
     for node in _nodes(model, path):
         for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                raise InputError(
+                    f"{path}: node {node.name!r} ({node.op_type}) holds a sparse tensor, which is "
+                    "not read here; store it densely"
+                )
             for tensor in (attribute.t, *attribute.tensors):
                 if tensor.data_type or tensor.dims:
                     _check(path, tensor)
