@@ -12,6 +12,8 @@ from quantkit.core.errors import InputError
 
 #: How deep graphs lie in graphs; protobuf itself ends at a hundred messages.
 _DEEPEST = 20
+#: Both names of ONNX's own operators.
+_STANDARD = {"", "ai.onnx"}
 #: The repeated field that may hold a type's elements instead of raw bytes.
 _FIELDS = {
     "float_data": {"FLOAT", "COMPLEX64"},
@@ -27,7 +29,7 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
 
     Raises:
         InputError: a tensor is sparse, nameless or twice there, has an impossible shape or type,
-            or more or fewer bytes than its shape needs.
+            or more or fewer bytes than its shape needs; a node has fewer inputs than it needs.
     """
     for graph in _graphs(model.graph, 0, path):
         if graph.sparse_initializer:
@@ -45,11 +47,33 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
             )
         for tensor in graph.initializer:
             _check(path, tensor)
+    version = max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
     for node in _nodes(model, path):
+        _check_inputs(path, node, version)
         for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+                raise InputError(
+                    f"{path}: node {node.name!r} ({node.op_type}) holds a sparse tensor, which is "
+                    "not read here; store it densely"
+                )
             for tensor in (attribute.t, *attribute.tensors):
                 if tensor.data_type or tensor.dims:
                     _check(path, tensor)
+
+
+def _check_inputs(path: Path, node: onnx.NodeProto, version: int) -> None:
+    """Refuse a node that lacks inputs which rewrites, as its operator has them, count on."""
+    if node.domain not in _STANDARD or not onnx.defs.has(node.op_type):
+        return
+    try:
+        needed = onnx.defs.get_schema(node.op_type, version).min_input
+    except onnx.defs.SchemaError:  # an operator that is newer; ONNX Runtime says so
+        return
+    if len(node.input) < needed:
+        raise InputError(
+            f"{path}: node {node.name!r} ({node.op_type}) has {len(node.input)} inputs, needs "
+            f"{needed}"
+        )
 
 
 def _check(path: Path, tensor: onnx.TensorProto) -> None:

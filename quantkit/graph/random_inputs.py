@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 SEED = 20261201
 #: What open sizes become, and what integers are: indices at random, or all the same.
 _ATTEMPTS = ((4, None), (16, None), (1, None), (4, 1), (16, 1), (1, 0), (64, None))
-#: Elements of an input that are made up.
+#: Elements that are made up, in all files together.
 _MOST = 1 << 26
 _INDICES = 8
 
@@ -22,18 +22,20 @@ def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
     """Write .npz files with guesses at the inputs of one run, the likeliest first.
 
     Numbers are normal, integers are indices that every constant table has. No file is written
-    where an input is no array, or its type is unknown to numpy.
+    where an input is no array, or its type is unknown to numpy, nor one that is too large.
     """
     given = [value for value in model.graph.inputs if not value.is_initializer()]
-    if any(value.dtype is None or not _known(value.dtype) for value in given):
+    if not all(isinstance(value.type, ir.TensorType) and _known(value.type) for value in given):
         return []
-    top = _smallest_table(model)
+    top, left = _smallest_table(model), _MOST
     files = []
     for number, (size, integer) in enumerate(_ATTEMPTS):
         random = np.random.default_rng(SEED)
         shapes = [_shape(value, size) for value in given]
-        if any(min(shape, default=0) < 0 or math.prod(shape) > _MOST for shape in shapes):
+        elements = sum(map(math.prod, shapes))
+        if elements > left or any(min(shape, default=0) < 0 for shape in shapes):
             continue
+        left -= elements
         path = folder / f"random-{number}.npz"
         arrays = {
             str(value.name): _numbers(random, value, shape, top if integer is None else integer)
@@ -44,8 +46,8 @@ def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
     return files
 
 
-def _known(kind: ir.DataType) -> bool:
-    return kind in {
+def _known(kind: ir.TensorType) -> bool:
+    return kind.dtype in {
         *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
         *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
         *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
@@ -63,7 +65,7 @@ def _numbers(
 ) -> NDArray[Any]:
     kind = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     if kind.kind == "f":
-        return random.standard_normal(shape).astype(kind)
+        return random.standard_normal(shape, np.float32).astype(kind)
     if kind.kind == "b":
         return random.integers(0, 2, shape).astype(kind)
     if isinstance(integer, int):

@@ -202,6 +202,8 @@ def _nothing(model: Path, report: GraphReport) -> str:
         if halves
         else ""
     )
+    if (notes := report.get("notes")) and not halves:
+        return f"{model}: nothing is quantized: {'; '.join(notes)}"
     return (
         f"{model}: nothing to quantize: no MatMul or Gemm multiplies with a constant float32 "
         f"matrix from the right that is not excluded, no Gather looks one up{hint}"

@@ -31,17 +31,32 @@ _MOST = 1.0
 ACTIVATIONS = 0.02
 #: Runs of the calibration that are compared.
 _RUNS = 2
+#: What computes something else each time.
+_CHANCE = {
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+    *("Bernoulli", "Multinomial"),
+}
+
+_RUNS_BUT, _TRY = "runs, but is not compared with", "try it on real inputs before use"
 
 Outputs = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class FloatRun:
-    """What a float model computed: its inputs, or why there are none, and its outputs."""
+    """What a float model computed.
+
+    Attributes:
+        inputs: what it computed with; None if nothing.
+        problem: why there are none.
+        outputs: by name.
+        by_chance: whether it computes something else each time.
+    """
 
     inputs: Path | None
     problem: str
     outputs: Outputs
+    by_chance: bool
 
 
 def run_float(model: Path, graph: ir.Model, calibration: Sequence[Path], folder: Path) -> FloatRun:
@@ -60,8 +75,11 @@ def run_float(model: Path, graph: ir.Model, calibration: Sequence[Path], folder:
     ran = run_apart(model, inputs, folder, weights=stored_bytes(graph), quick=True)
     if ran.loaded is False:
         raise InputError(f"{model}: ONNX Runtime cannot load it: {ran.problem}")
-    problem = ran.problem or "inputs of its types cannot be made up"
-    return FloatRun(None if ran.fed is None else inputs[ran.fed], problem, ran.outputs)
+    problem = ran.problem or "inputs of its types and sizes cannot be made up"
+    by_chance = any(node.op_type in _CHANCE for node in graph.graph.all_nodes())
+    return FloatRun(
+        None if ran.fed is None else inputs[ran.fed], problem, ran.outputs, by_chance=by_chance
+    )
 
 
 def check_file(
@@ -95,8 +113,7 @@ def check_file(
         )
     if not files or after.fed is None:
         return [
-            f"loaded, but not compared with {model.name}: {after.problem or before.problem}; "
-            "try it on real inputs before use"
+            f"loaded, but not compared with {model.name}: {after.problem or before.problem}; {_TRY}"
         ]
     return _compare(quantized, model, before, after, report, folder)
 
@@ -105,20 +122,25 @@ def _compare(
     quantized: Path, model: Path, before: FloatRun, after: Ran, report: GraphReport, folder: Path
 ) -> list[str]:
     explained = _explained(report)
-    for name, error in _errors(before.outputs, after.outputs):
-        if not np.isfinite(error):
-            raise InputError(
-                f"{model}: what quantization makes of it computes NaN or infinite numbers in "
-                f"{name!r} where the model itself does not; nothing was written. Choose another "
-                "scheme, or exclude the tensors with the largest weights"
-            )
+    errors = dict(_errors(before.outputs, after.outputs))
+    if infinite := [name for name, error in errors.items() if not np.isfinite(error)]:
+        raise InputError(
+            f"{model}: what quantization makes of it computes NaN or infinite numbers in "
+            f"{infinite[0]!r} where the model itself does not; nothing was written. Choose another "
+            "scheme, or exclude the tensors with the largest weights"
+        )
+    for name, error in errors.items():
         if error > _limit(explained):
+            if before.by_chance:
+                return [f"{_RUNS_BUT} {model.name}, which draws random numbers; {_TRY}"]
             tensor = _first_off(quantized, model, before, report, folder)
             return [
                 f"on the same inputs the output {name!r} is {error:.1%} off, where the widths "
                 f"explain {explained:.1%}; it begins at tensor {tensor!r}: exclude it, or compare "
                 "on real inputs before use"
             ]
+    if not errors:
+        return [f"{_RUNS_BUT} {model.name}: no output has finite floats on made-up inputs; {_TRY}"]
     return []
 
 
@@ -133,7 +155,10 @@ def _explained(report: GraphReport) -> float:
 
 
 def _errors(before: Outputs, after: Outputs) -> Iterator[tuple[str, float]]:
-    """Names of float outputs with their relative error where the float model's are finite."""
+    """Names of float outputs with their relative error where the float model's are finite.
+
+    No error is told of zeros, nor of outputs without a number to compare.
+    """
     for name, wanted in before.items():
         found = after.get(name)
         if found is None or wanted.dtype.kind != "f" or wanted.shape != found.shape:
@@ -142,8 +167,9 @@ def _errors(before: Outputs, after: Outputs) -> Iterator[tuple[str, float]]:
         a, b = wanted[finite].astype(np.float64), found[finite].astype(np.float64)
         if not np.isfinite(b).all():
             yield name, math.inf
-        elif (size := float(np.linalg.norm(a))) > 0:
-            yield name, float(np.linalg.norm(b - a)) / size
+        elif len(a):
+            size = float(np.linalg.norm(a))
+            yield name, float(np.linalg.norm(b - a)) / size if size else 0.0
 
 
 def _first_off(

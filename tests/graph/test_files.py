@@ -125,6 +125,11 @@ def broken(change: str) -> onnx.ModelProto:
     match change:
         case "sparse":
             graph.sparse_initializer.add(values=tensor, dims=[8, 8])
+        case "sparse constant":
+            sparse = helper.make_sparse_tensor(tensor, tensor, [8, 8])
+            graph.node.append(helper.make_node("Constant", [], ["s"], "one", sparse_value=sparse))
+        case "inputs":
+            graph.node.append(helper.make_node("Transpose", [], ["t"], "turn"))
         case "twice":
             graph.initializer.append(tensor)
         case "short":
@@ -142,6 +147,8 @@ def broken(change: str) -> onnx.ModelProto:
     ("change", "words"),
     [
         ("sparse", "tensor 'w' is a sparse initializer"),
+        ("sparse constant", r"node 'one' \(Constant\) holds a sparse tensor"),
+        ("inputs", r"node 'turn' \(Transpose\) has 0 inputs, needs 1"),
         ("twice", "where 'w' stands"),
         ("short", "needs 256 bytes, has 255"),
         ("huge", "needs 4835703278458516698824704 bytes, has 256"),

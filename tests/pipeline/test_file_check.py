@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
+from quantkit.graph.random_inputs import save_random_inputs
 from quantkit.pipeline.file import quantize_file
 from quantkit.pipeline.file_check import check_file, run_float
 from quantkit.quantize.rtn import RtnSettings
@@ -79,6 +80,57 @@ def test_what_random_inputs_cannot_try_is_said(tmp_path: Path) -> None:
     assert "loaded, but not compared with m.onnx" in report["notes"][0]
     np.savez(tmp_path / "run.npz", allow_pickle=False, x=np.ones(224, np.float32))
     assert (tmp_path / "small.onnx").exists()
+
+
+def test_a_model_that_draws_random_numbers_is_not_said_to_be_off(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+        helper.make_node("MatMul", ["noise", "w"], ["y"]),
+    ]
+    weight = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
+    model = save_graph(tmp_path / "m.onnx", nodes, {"x": ["n", 32]}, ["y"], {"w": weight})
+    report = quantize_file(model, RtnSettings(), tmp_path / "small.onnx", Silent())
+    (note,) = report["notes"]
+    assert "is not compared with m.onnx, which draws random numbers" in note
+
+
+def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["products"]),
+        helper.make_node("ArgMax", ["products"], ["y"], axis=1),
+    ]
+    weight = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
+    model = save_graph(tmp_path / "m.onnx", nodes, {"x": ["n", 32]}, ["y"], {"w": weight})
+    proto = onnx.load(model)
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    onnx.save(proto, model)
+    report = quantize_file(model, RtnSettings(), tmp_path / "small.onnx", Silent())
+    (note,) = report["notes"]
+    assert "is not compared with m.onnx: no output has finite floats" in note
+
+
+def test_nan_behind_an_output_that_is_off_is_an_error(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"])]
+    nodes += [helper.make_node("MatMul", ["x", "v"], ["b"])]
+    weight = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
+    constants = {"w": weight, "v": weight[::-1].copy()}
+    model = save_graph(tmp_path / "m.onnx", nodes, {"x": ["n", 32]}, ["a", "b"], constants)
+    small = tmp_path / "small.onnx"
+    report = quantize_file(model, RtnSettings(bits=8, accuracy_level=1), small, Silent())
+    damage(small, "w_scales", 0.5)
+    damage(small, "v_scales", np.nan)
+    with pytest.raises(InputError, match="NaN or infinite numbers in 'b'"):
+        check(model, small, report, tmp_path)
+
+
+def test_inputs_that_are_made_up_are_few(tmp_path: Path) -> None:
+    caches: dict[str, list[int | str]] = {f"cache{i}": ["n", 64, 1024] for i in range(40)}
+    nodes = [helper.make_node("Identity", ["cache0"], ["y"])]
+    path = save_graph(tmp_path / "m.onnx", nodes, caches, ["y"], {})
+    files = save_random_inputs(load_model(path), tmp_path)
+    sizes = [next(iter(np.load(file).values())).shape[0] for file in files]
+    assert sizes[:2] == [4, 16]
+    assert sum(sizes) * 40 * 64 * 1024 <= 1 << 26
 
 
 def test_a_model_that_onnx_runtime_refuses_is_refused(tmp_path: Path) -> None:

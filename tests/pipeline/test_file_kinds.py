@@ -166,6 +166,17 @@ def test_the_largest_weights_stay_finite(tmp_path: Path, scheme: str, bits: int)
     assert all(np.isfinite(y).all() for y in run(tmp_path / "small.onnx", x=x))
 
 
+def test_weights_too_large_for_any_code_are_told_where_nothing_else_is_there(
+    tmp_path: Path,
+) -> None:
+    weight = matrix(32, 8)
+    weight[3, 4] = 3e38
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = save_graph(tmp_path / "m.onnx", nodes, {"x": ["n", 32]}, ["y"], {"w": weight})
+    with pytest.raises(InputError, match="nothing is quantized: tensor 'w' with weights up to 3"):
+        quantize(path, tmp_path / "small.onnx")
+
+
 def test_an_infinite_hessian_is_refused_by_name(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     path = save_graph(tmp_path / "m.onnx", nodes, {"x": ["n", 32]}, ["y"], {"w": matrix(32, 8)})
