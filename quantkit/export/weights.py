@@ -161,6 +161,8 @@ class _Reader(pickle._Unpickler):
     In Python, as the fast one allocates whatever index a pickle names.
     """
 
+    stack: list[Any]
+
     def __init__(self, records: Mapping[str, memoryview]) -> None:
         super().__init__(io.BytesIO(records["data.pkl"]))
         self._records = records
@@ -192,7 +194,7 @@ class _Reader(pickle._Unpickler):
 
     # The instructions that PyTorch writes, in protocol 2; that which sets attributes of an object
     # (here version numbers of modules) only drops them.
-    dispatch = {
+    dispatch: ClassVar[dict[int, Any]] = {
         code[0]: pickle._Unpickler.dispatch[code[0]]
         for code in (
             pickle.PROTO,
