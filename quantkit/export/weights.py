@@ -155,6 +155,22 @@ class _Kind:
     dtype: torch.dtype
 
 
+def _set_item(reader: Any) -> None:
+    _check_keys(reader.stack[-2:-1])
+    reader.load_setitem()
+
+
+def _set_items(reader: Any) -> None:
+    _check_keys(reader.stack[::2])
+    reader.load_setitems()
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """Only texts: the hash of tuples in tuples takes for ever, or more stack than there is."""
+    if not all(type(key) is str for key in keys):
+        raise _ForeignError("a key that is no text")
+
+
 class _Reader(pickle._Unpickler):
     """The part of the pickle language that state dicts are written in.
 
@@ -183,14 +199,6 @@ class _Reader(pickle._Unpickler):
         if len(record) != count * kind.dtype.itemsize:
             raise ValueError(f"storage {key} has {len(record)} bytes for {count} values")
         return _Storage(kind.dtype, record)
-
-    def _set_item(self) -> None:
-        _check_keys(self.stack[-2:-1])
-        self.load_setitem()  # type: ignore[attr-defined]
-
-    def _set_items(self) -> None:
-        _check_keys(self.stack[::2])
-        self.load_setitems()  # type: ignore[attr-defined]
 
     # The instructions that PyTorch writes, in protocol 2; that which sets attributes of an object
     # (here version numbers of modules) only drops them.
@@ -230,12 +238,6 @@ class _Reader(pickle._Unpickler):
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,
     }
-
-
-def _check_keys(keys: list[Any]) -> None:
-    """Only texts: the hash of tuples in tuples takes for ever, or more stack than there is."""
-    if not all(type(key) is str for key in keys):
-        raise _ForeignError("a key that is no text")
 
 
 def _ordered() -> OrderedDict[str, Any]:
