@@ -127,12 +127,8 @@ def scratch_directory(path: Path) -> Iterator[Path]:
 
     Another process that wants the same one waits. What a killed one left in it is removed.
     """
-    with _directory(path):
-        try:
-            with named_errors(path):
-                yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    with _directory(path), _lent(path):
+        yield path
 
 
 @contextmanager
@@ -153,11 +149,8 @@ def temporary_directory() -> Iterator[Path]:
                 break
             except FileNotFoundError:  # taken for one that a killed process left
                 continue
-        try:
-            with named_errors(path):
-                yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        with _lent(path):
+            yield path
 
 
 @contextmanager
@@ -245,6 +238,16 @@ def _is_full(path: Path) -> bool:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f".{path.name}{suffix}")
+
+
+@contextmanager
+def _lent(path: Path) -> Iterator[None]:
+    """Remove a directory at the end of the block; errors of disks in it name it."""
+    try:
+        with named_errors(path):
+            yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
