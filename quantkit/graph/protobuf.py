@@ -29,7 +29,7 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
 
     Raises:
         InputError: a tensor is sparse, nameless or twice there, has an impossible shape or type,
-            or more or fewer bytes than its shape needs; a node has fewer inputs than it needs.
+            or more or fewer bytes than its shape needs; a node lacks inputs or outputs.
     """
     for graph in _graphs(model.graph, 0, path):
         if graph.sparse_initializer:
@@ -49,7 +49,7 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
             _check(path, tensor)
     version = max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
     for node in _nodes(model, path):
-        _check_inputs(path, node, version)
+        _check_ports(path, node, version)
         for attribute in node.attribute:
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
                 raise InputError(
@@ -61,19 +61,22 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
                     _check(path, tensor)
 
 
-def _check_inputs(path: Path, node: onnx.NodeProto, version: int) -> None:
-    """Refuse a node that lacks inputs which rewrites, as its operator has them, count on."""
+def _check_ports(path: Path, node: onnx.NodeProto, version: int) -> None:
+    """Refuse a node that lacks inputs or outputs of its operator, which rewrites count on."""
     if node.domain not in _STANDARD or not onnx.defs.has(node.op_type):
         return
     try:
-        needed = onnx.defs.get_schema(node.op_type, version).min_input
+        schema = onnx.defs.get_schema(node.op_type, version)
     except onnx.defs.SchemaError:  # an operator that is newer; ONNX Runtime says so
         return
-    if len(node.input) < needed:
-        raise InputError(
-            f"{path}: node {node.name!r} ({node.op_type}) has {len(node.input)} inputs, needs "
-            f"{needed}"
-        )
+    for what, found, needed in (
+        ("inputs", len(node.input), schema.min_input),
+        ("outputs", len(node.output), schema.min_output),
+    ):
+        if found < needed:
+            raise InputError(
+                f"{path}: node {node.name!r} ({node.op_type}) has {found} {what}, needs {needed}"
+            )
 
 
 def _check(path: Path, tensor: onnx.TensorProto) -> None:

@@ -130,6 +130,8 @@ def broken(change: str) -> onnx.ModelProto:
             graph.node.append(helper.make_node("Constant", [], ["s"], "one", sparse_value=sparse))
         case "inputs":
             graph.node.append(helper.make_node("Transpose", [], ["t"], "turn"))
+        case "outputs":
+            graph.node.append(helper.make_node("Transpose", ["x"], [], "turn"))
         case "twice":
             graph.initializer.append(tensor)
         case "short":
@@ -149,6 +151,7 @@ def broken(change: str) -> onnx.ModelProto:
         ("sparse", "tensor 'w' is a sparse initializer"),
         ("sparse constant", r"node 'one' \(Constant\) holds a sparse tensor"),
         ("inputs", r"node 'turn' \(Transpose\) has 0 inputs, needs 1"),
+        ("outputs", r"node 'turn' \(Transpose\) has 0 outputs, needs 1"),
         ("twice", "where 'w' stands"),
         ("short", "needs 256 bytes, has 255"),
         ("huge", "needs 4835703278458516698824704 bytes, has 256"),

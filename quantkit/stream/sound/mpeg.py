@@ -112,7 +112,7 @@ def find(source: Source, start: int) -> Found:
         head = source.at(place, 64)
         frame = _frame(head)
         last = streams[-1] if streams else None
-        strange = frame and last and frame.kind != last.first.kind
+        strange = frame and (last is None or frame.kind != last.first.kind)
         if frame is None or (strange and not _goes_on(source, place, frame)):
             after = after_tags(source, place)
             if after == place:
@@ -162,6 +162,8 @@ def _frame(head: bytes) -> _Frame | None:
 def _goes_on(source: Source, place: int, frame: _Frame) -> bool:
     """Whether the file ends with this frame, or one of its kind follows it, or a tag."""
     after = place + frame.size
+    if after > source.size:
+        return False
     head = source.at(after, 4)
     following = _frame(head)
     if following is not None:

@@ -61,6 +61,8 @@ def find_parts(source: Source) -> tuple[list[Part], list[str]]:
         found = find(source, place)
         parts += found.parts
         notes += found.notes
+        if found.end <= place:  # what looked like a recording is none, or its first bytes only
+            break
         place = after_tags(source, found.end)
         find = _kind_at(source, place)
         if len(parts) > _MOST_PARTS:

@@ -103,6 +103,23 @@ def test_a_count_without_a_number_is_counted(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[DELAY:][:48_000], decoded(encoded(**VARIABLE)), atol=1e-6)
 
 
+@pytest.mark.parametrize("cut", [b"\xff\xfb\x90\0", b"\xff\xf3\x90\0"])
+def test_the_first_bytes_of_a_frame_at_the_end_are_no_recording(tmp_path: Path, cut: bytes) -> None:
+    content = encoded()
+    path = write(tmp_path, content + cut + b"rubbish" * 30)
+    with pytest.warns(AudioWarning, match="ends with 214 bytes"):
+        found = read_audio(path)
+    np.testing.assert_allclose(found, decoded(content), atol=1e-6)
+
+
+def test_what_looks_like_a_frame_before_the_first_is_left_out(tmp_path: Path) -> None:
+    content = encoded(2_000)
+    path = write(tmp_path, b"\xff\xfb\xe0\0" + content)
+    with pytest.warns(AudioWarning, match="has 4 bytes between its MP3 frames"):
+        found = read_audio(path)
+    np.testing.assert_allclose(found, decoded(content), atol=1e-6)
+
+
 def test_frames_that_are_missing_are_told(tmp_path: Path) -> None:
     content = encoded()
     path = write(tmp_path, content + content[: len(content) * 2 // 3])
