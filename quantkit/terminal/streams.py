@@ -51,8 +51,11 @@ def take_output() -> None:
     out, err = sys.stdout, sys.stderr
     if out is not None:
         out.flush()
-    own = os.dup(1)
-    os.dup2(2, 1)
+    if out is None:  # its number may be some file's by now
+        own = os.open(os.devnull, os.O_WRONLY)
+    else:
+        own = os.dup(1)
+        os.dup2(2, 1)
     encodings = [stream.encoding if stream is not None else "utf-8" for stream in (out, err)]
     _Own.stream = io.TextIOWrapper(
         io.BufferedWriter(io.FileIO(own, "w")),

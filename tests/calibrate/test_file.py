@@ -115,5 +115,5 @@ def test_a_run_that_fails_is_named_by_its_number(tmp_path: Path) -> None:
         observe_runs(model, [good, good | {"b": matrix(3, 16)}], new(tmp_path), hessians=False)
     nodes[0] = helper.make_node("Add", ["a"], ["sum"])
     broken = save_graph(tmp_path / "broken.onnx", nodes, shapes, ["y"], {"w": matrix(16, 16)})
-    with pytest.raises(InputError, match=r"broken\.onnx: ONNX Runtime cannot load it"):
+    with pytest.raises(InputError, match=r"broken\.onnx: .* has 1 inputs, needs 2"):
         observe_runs(broken, [good], new(tmp_path), hessians=False)
