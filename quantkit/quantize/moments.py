@@ -8,7 +8,6 @@ share a file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from quantkit.core.arrays import read_npz
 from quantkit.core.errors import InputError
+from quantkit.core.strict_json import read_json
 
 MOMENTS, HESSIANS = "moments.npz", "hessians.json"
 
@@ -73,7 +73,7 @@ def load_moments(calibration: Path) -> dict[str, InputMoments]:
                 "negative value; a vector of mean squared inputs is needed"
             )
     files = calibration / HESSIANS
-    listed = json.loads(files.read_text(encoding="utf-8")) if files.is_file() else {}
+    listed = read_json(files) if files.is_file() else {}
     found = {
         name: InputMoments(vector, calibration / listed[name] if name in listed else None)
         for name, vector in diagonals.items()
