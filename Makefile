@@ -25,7 +25,7 @@ compare: .venv/.ready ## schemes side by side on SUITE: a report, gates, and BAS
 	@$(BIN)/quantkit compare $(SCHEMES) --suite $(SUITE) --out comparison $(BASELINE:%=--baseline %)
 
 test: .venv/.ready .venv/.chromium ## every test
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fuzz: .venv/.ready ## thousands of damaged inputs; `make test` tries some hundreds of them
 	@FUZZ=long $(BIN)/python -m pytest tests/fuzz

@@ -14,6 +14,7 @@ from quantkit.core.speech import read_manifest
 from quantkit.export.architecture import geometry
 from quantkit.export.checkpoint import load_checkpoint
 from quantkit.reference.streaming import NemoStreamer, ReferenceUtterance
+from quantkit.reference.threads import one_thread
 from quantkit.stream.recordings import read_recording
 
 
@@ -37,8 +38,10 @@ def record_reference(
     rows = []
     work = progress.track(enumerate(utterances), len(utterances), "reference")
     for index, utterance in work:
-        found = streamer.run(read_recording(utterance.recording, rate))
-        np.savez(out / f"{index:05}.npz", **arrays(streamer, found))
+        samples = read_recording(utterance.recording, rate)
+        with one_thread():
+            found = streamer.run(samples)
+            np.savez(out / f"{index:05}.npz", **arrays(streamer, found))
         rows.append(
             {
                 "audio": utterance.audio.name,

@@ -3,7 +3,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,19 +129,6 @@ def test_inputs_that_never_vary_and_too_little_speech_are_no_obstacle() -> None:
         found = gptq(weight, hessian, 4, 32)
         assert np.isfinite(found.dequantize()).all()
         assert found.relative_error(weight) < 0.25
-
-
-def test_same_bytes_on_any_number_of_threads() -> None:
-    weight, hessian = weights.heavy("student", 128, 200), speech_like(128, 500)
-    threads = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        one = gptq(weight, hessian, 4, 32)
-    finally:
-        numba.set_num_threads(threads)
-    many = gptq(weight, hessian, 4, 32)
-    for name in ("codes", "scales", "zero_points"):
-        assert getattr(one, name).tobytes() == getattr(many, name).tobytes()
 
 
 def test_a_wrong_hessian_is_refused() -> None:

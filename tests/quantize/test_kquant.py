@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -156,19 +155,6 @@ def test_important_rows_come_out_better() -> None:
     aimed = k_quant(weight, 4, 64, "activation", activations).dequantize() - weight
     important = activations > 1
     assert (aimed[important] ** 2).sum() < 0.6 * (plain[important] ** 2).sum()
-
-
-def test_same_bytes_on_any_number_of_threads() -> None:
-    weight = weights.heavy("student", 256, 200)
-    threads = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        one = k_quant(weight, 4, 32)
-    finally:
-        numba.set_num_threads(threads)
-    many = k_quant(weight, 4, 32)
-    for name in ("codes", "scales", "zero_points"):
-        assert getattr(one, name).tobytes() == getattr(many, name).tobytes()
 
 
 def test_activations_are_required_and_have_one_number_per_row() -> None:

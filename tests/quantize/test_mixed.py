@@ -61,7 +61,8 @@ def sensitivity(tmp_path: Path) -> Path:
         }
         for name in NAMES
     ]
-    (tmp_path / SENSITIVITY).write_text(json.dumps({"tensors": tensors}))
+    measured = {"scheme": {}, "utterances": 1, "decisions": 1, "reference": {}, "tensors": tensors}
+    (tmp_path / SENSITIVITY).write_text(json.dumps(measured))
     return tmp_path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from quantkit.core.progress import Silent
 from quantkit.core.speech import read_manifest
@@ -26,8 +27,6 @@ def test_tokens_are_those_of_nemo_transcribing_offline_in_the_same_context(
     streamer: NemoStreamer, parity_manifest: Path
 ) -> None:
     """Cache-aware streaming equals NeMo's whole-file pass up to the frame that streaming adds."""
-    import torch
-
     samples = read_audio(read_manifest(parity_manifest)[0].audio)
     found = streamer.run(samples)
     model = streamer.model
@@ -57,18 +56,23 @@ def test_teacher_forcing_follows_the_greedy_path(
     assert [s for s in rows.argmax(axis=1) if s != blank] == found.tokens
 
 
-def test_the_record_holds_every_utterance(
-    demo_checkpoint: Path, parity_manifest: Path, tmp_path: Path
-) -> None:
-    lines = parity_manifest.read_text().splitlines()[:3]
+@pytest.fixture
+def three(parity_manifest: Path, tmp_path: Path) -> Path:
+    """A manifest of three utterances."""
     manifest = tmp_path / "three.jsonl"
-    rows = [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in parity_manifest.read_text().splitlines()[:3]]
     for row in rows:
         row["audio"] = str(parity_manifest.parent / row["audio"])
     manifest.write_text("\n".join(json.dumps(row) for row in rows))
+    return manifest
+
+
+def test_the_record_holds_every_utterance(
+    demo_checkpoint: Path, three: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "reference"
     out.mkdir()
-    record_reference(demo_checkpoint, 1120, manifest, out, Silent())
+    record_reference(demo_checkpoint, 1120, three, out, Silent())
     recorded = json.loads((out / "reference.json").read_text())
     assert len(recorded) == 3
     for index, row in enumerate(recorded):
@@ -76,6 +80,23 @@ def test_the_record_holds_every_utterance(
             frames = int(arrays["chunks"].sum())
             assert len(arrays["encoded"]) == frames
             assert len(arrays["log_probabilities"]) == frames + len(row["tokens"])
+
+
+def test_the_record_does_not_depend_on_the_threads_of_the_process(
+    demo_checkpoint: Path, three: Path, tmp_path: Path
+) -> None:
+    threads, found = torch.get_num_threads(), []
+    for number in (1, 2):
+        out = tmp_path / f"{number}"
+        out.mkdir()
+        torch.set_num_threads(number)
+        try:
+            record_reference(demo_checkpoint, 1120, three, out, Silent())
+        finally:
+            torch.set_num_threads(threads)
+        found.append([path.read_bytes() for path in sorted(out.glob("*.npz"))])
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
 
 
 def test_greedy_path_of_a_small_example() -> None:

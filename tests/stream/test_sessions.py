@@ -48,7 +48,9 @@ def test_broken_graphs_are_named(artifact: Path, content: bytes | None) -> None:
 def test_graph_of_another_chunk_is_refused(artifact: Path) -> None:
     edit(
         artifact / "streaming.json",
-        lambda content: content.update(right_context=6, chunk_frames=56, window_frames=65),
+        lambda content: content.update(
+            right_context=6, chunk_frames=56, window_frames=65, chunk_s=0.56
+        ),
     )
     with pytest.raises(InputError, match=r"encoder\.onnx: does not match .*'features' is .*25.*65"):
         Transcriber.load(artifact)
