@@ -14,8 +14,8 @@ from quantkit.core.files import complete_directory
 
 #: Whether pytest-xdist runs several processes, of which this is one.
 _ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
-for _library in ("OMP", "NUMBA"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", "1" if _ONE_OF_SEVERAL else "2")
+for _library in ("OMP", "NUMBA"):  # a worker inherits what this sets in the process that starts it
+    os.environ[f"{_library}_NUM_THREADS"] = "1" if _ONE_OF_SEVERAL else "2"
 
 ROOT = Path(__file__).parent.parent
 CHUNKS_MS = (80, 160, 560, 1120)
