@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,23 +13,34 @@ from quantkit.core.files import temporary_directory
 #: Some libraries fail without one, the others complain.
 _FOLDERS = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib", "HOME": "home"}
 
+#: What PyTorch would leave in the temporary folder.
+_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
+
 
 @contextmanager
 def caches() -> Iterator[None]:
-    """For the block, give libraries a temporary directory if neither home nor they are writable."""
-    if _can_write(_home()) or _can_write(Path(sysconfig.get_path("purelib"))):
-        yield
+    """For the block, tell libraries where to keep things: at home, or else until the block ends."""
+    if _can_write(_home()):
+        with _environment({_INDUCTOR: _home() / "torchinductor"}):
+            yield
         return
     with temporary_directory() as folder:
-        missing = {
-            name: str(folder / below) for name, below in _FOLDERS.items() if name not in os.environ
-        }
-        os.environ.update(missing)
-        try:
+        places = {_INDUCTOR: folder / "torchinductor"}
+        if not _can_write(Path(sysconfig.get_path("purelib"))):
+            places |= {name: folder / below for name, below in _FOLDERS.items()}
+        with _environment(places):
             yield
-        finally:
-            for name in missing:
-                del os.environ[name]
+
+
+@contextmanager
+def _environment(places: Mapping[str, Path]) -> Iterator[None]:
+    missing = {name: str(place) for name, place in places.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
 
 
 def _home() -> Path:

@@ -6,11 +6,12 @@ import pytest
 from quantkit.cli.caches import caches
 
 NAMES = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")
+INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch, tmp_path) -> None:
-    for name in (*NAMES, "XDG_CACHE_HOME"):
+    for name in (*NAMES, INDUCTOR, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("sysconfig.get_path", lambda _: "/proc/packages")
@@ -42,3 +43,15 @@ def test_a_home_or_a_writable_environment_will_do(monkeypatch, tmp_path) -> None
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     with caches():
         assert NAMES[0] not in os.environ
+
+
+def test_pytorch_leaves_nothing_in_the_temporary_folder(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with caches():
+        assert Path(os.environ[INDUCTOR]).is_relative_to(tmp_path / "home")
+    assert INDUCTOR not in os.environ
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    with caches():
+        Path(os.environ[INDUCTOR]).mkdir(parents=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
