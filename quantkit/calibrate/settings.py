@@ -25,6 +25,14 @@ NameText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
 
 
+class Strict(BaseModel):
+    """Unknown keys and converted types are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
+
+
 class DatasetSource(BaseModel):
     """A split of a data set that the `datasets` library opens."""
 

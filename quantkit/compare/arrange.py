@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quantkit.bundle.manifest import weights_and_bits
+from quantkit.bundle.manifest import MANIFEST, weights_and_bits
+from quantkit.compare.gates import make_gate
 from quantkit.compare.lanes import Lane, Scheme
 from quantkit.compare.rows import Row
 from quantkit.evaluate.system import NemoSystem, System
-from quantkit.report.model import Bench, LayerDivergence
+from quantkit.report.model import Bench, Gate, LayerDivergence
 from quantkit.stream.settings import StreamingSettings
 from quantkit.suite.settings import ModeSettings
 
@@ -127,3 +128,23 @@ def _latency_s(system: NemoSystem, settings: StreamingSettings) -> float | None:
         # The first frame of a window waits for all of it.
         return system.chunk_ms / 1000
     return settings.algorithmic_latency_s + system.chunk_ms / 1000 - settings.chunk_s
+
+
+def build_gates(lanes: Sequence[Lane]) -> list[Gate]:
+    """The recipes' own gates, as their builds judged them on the speech that each recipe names."""
+    built = [
+        *((lane.fp32.name, lane.plain) for lane in lanes if lane.plain is not None),
+        *((scheme.system.name, scheme.built) for lane in lanes for scheme in lane.schemes),
+    ]
+    return [
+        make_gate(
+            f"{gate.name} (recipe)",
+            name,
+            gate.value,
+            gate.limit,
+            f"{one.artifact.name}/{MANIFEST}: parity",
+            at_least=gate.at_least,
+        )
+        for name, one in built
+        for gate in one.gates
+    ]

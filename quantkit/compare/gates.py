@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantkit.bundle.manifest import MANIFEST
 from quantkit.compare.claims import claim_name, claimed_value, evidence
-from quantkit.compare.lanes import Lane
 from quantkit.compare.measures import Measures
 from quantkit.core.errors import InputError
 from quantkit.report.model import Gate, Scheme
@@ -47,26 +45,6 @@ def judge(
                 )
             )
     return Verdict(gates, list(dict.fromkeys(problems)))
-
-
-def build_gates(lanes: Sequence[Lane]) -> list[Gate]:
-    """The recipes' own gates, as their builds judged them on the speech that each recipe names."""
-    built = [
-        *((lane.fp32.name, lane.plain) for lane in lanes if lane.plain is not None),
-        *((scheme.system.name, scheme.built) for lane in lanes for scheme in lane.schemes),
-    ]
-    return [
-        make_gate(
-            f"{gate.name} (recipe)",
-            name,
-            gate.value,
-            gate.limit,
-            f"{one.artifact.name}/{MANIFEST}: parity",
-            at_least=gate.at_least,
-        )
-        for name, one in built
-        for gate in one.gates
-    ]
 
 
 def chain_gates(schemes: Sequence[Scheme]) -> list[Gate]:

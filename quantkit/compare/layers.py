@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quantkit.core.files import sha256_json, write_json
+from quantkit.core.speech import spread
 from quantkit.core.strict_json import read_json
 from quantkit.core.versions import library_versions
 from quantkit.pipeline.chain import stage_version
@@ -14,7 +15,6 @@ from quantkit.pipeline.progress import StageProgress
 from quantkit.pipeline.store import Store
 from quantkit.report.model import LayerDivergence
 from quantkit.sensitivity.layers import layer_divergence
-from quantkit.sensitivity.reference import spread
 from quantkit.suite.utterances import SuiteUtterance
 
 #: Enough to rank layers; the numbers of a scheme as a whole are measured on all utterances.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantkit.bench.machine import usable_cores
-from quantkit.compare.arrange import mode_systems, rows_of, systems_of
+from quantkit.compare.arrange import build_gates, mode_systems, rows_of, systems_of
 from quantkit.compare.assemble import assemble
 from quantkit.compare.baseline import load_report, regressions
 from quantkit.compare.entries import Entry, load_entries
 from quantkit.compare.evaluated import collect
-from quantkit.compare.gates import build_gates, chain_gates, judge
+from quantkit.compare.gates import chain_gates, judge
 from quantkit.compare.lanes import Lane, Scheme, build_lanes
 from quantkit.compare.layers import layers
 from quantkit.compare.speed import Contestant, Track, measure

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_file, sha256_json
@@ -24,6 +24,8 @@ _MOST_BYTES = 256 * 2**20
 _MOST_SECONDS = 1e7
 #: Wrong lines that a message lists; the others are counted.
 _LISTED = 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -219,3 +221,11 @@ def _is_text(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def spread(items: Sequence[T], count: int | None) -> list[T]:
+    """So many of the items, at even distances; all where there are not more."""
+    total = len(items)
+    if count is None or count >= total:
+        return list(items)
+    return [items[index * total // count] for index in range(count)]

@@ -187,7 +187,8 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
     utterances = recipe.sensitivity.utterances if recipe.sensitivity else None
 
     def work(space: Workspace) -> None:
-        from quantkit.sensitivity import measure_sensitivity, spread
+        from quantkit.core.speech import spread
+        from quantkit.sensitivity import measure_sensitivity
 
         measure_sensitivity(
             space.upstream["fuse"],

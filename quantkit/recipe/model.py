@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from quantkit.calibrate.settings import CalibrateSettings, Count, NameText
+from quantkit.calibrate.settings import CalibrateSettings, Count, NameText, Strict
 from quantkit.quantize.mixed import MixedSettings
 from quantkit.quantize.settings import QuantizeSettings
 from quantkit.recipe.source import parse_source
-
-
-class Strict(BaseModel):
-    """Unknown keys and converted types are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False
-    )
-
 
 #: Milliseconds of audio that a model takes at once.
 ChunkMs = Annotated[int, Field(gt=0, le=60_000, multiple_of=10)]

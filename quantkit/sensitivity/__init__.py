@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from quantkit.sensitivity.model import measure_sensitivity
-from quantkit.sensitivity.reference import spread
 
-__all__ = ["measure_sensitivity", "spread"]
+__all__ = ["measure_sensitivity"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from quantkit.stream.chunks import Chunk
 from quantkit.stream.recordings import read_recording
 from quantkit.stream.transcriber import Transcriber
 from quantkit.verify import candidate
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,6 @@ class Heard:
     tokens: list[int]
     token_frames: list[int]
     log_probabilities: NDArray[np.float64]
-
-
-def spread(items: Sequence[T], count: int | None) -> list[T]:
-    """So many of the items, at even distances; all where there are not more."""
-    total = len(items)
-    if count is None or count >= total:
-        return list(items)
-    return [items[index * total // count] for index in range(count)]
 
 
 def hear(model: Path, recordings: Sequence[Recording], progress: Progress) -> list[Heard]:

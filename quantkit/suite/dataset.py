@@ -18,7 +18,7 @@ from quantkit.core.text import brief, one_line
 from quantkit.suite.cache import Speech, SpeechCache, Unusable
 from quantkit.suite.digests import FileDigests
 from quantkit.suite.journal import Journal
-from quantkit.suite.settings import DatasetSettings
+from quantkit.suite.sets import DatasetSettings
 from quantkit.suite.source import Row, Source
 
 #: What data sets call their column of language codes.

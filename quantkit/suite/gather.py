@@ -11,14 +11,15 @@ from filelock import FileLock
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
-from quantkit.sensitivity.reference import spread
+from quantkit.core.speech import spread
 from quantkit.suite.cache import Speech, SpeechCache
 from quantkit.suite.dataset import open_dataset
 from quantkit.suite.digests import FileDigests
 from quantkit.suite.files import open_folder, open_manifest
 from quantkit.suite.long_form import join_sets
 from quantkit.suite.rules import exclusion
-from quantkit.suite.settings import SetSettings, SuiteSettings
+from quantkit.suite.sets import SetSettings
+from quantkit.suite.settings import SuiteSettings
 from quantkit.suite.source import Row, Source
 from quantkit.suite.utterances import Exclusion, Gathered, GatheredSet, SuiteUtterance
 

@@ -15,10 +15,9 @@ from quantkit.recipe.document import read_document
 from quantkit.recipe.load import refuse, validated
 from quantkit.recipe.model import NAME
 from quantkit.recipe.yaml import KeyPath
-from quantkit.suite.settings import SetSettings, SuiteSettings
+from quantkit.suite.sets import LONG_FORM, SetSettings
+from quantkit.suite.settings import SuiteSettings
 
-#: Of the recording that is joined from the sets.
-LONG_FORM = "long-form"
 _SET_NAME = re.compile(NAME)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantkit.core.files import sha256_json
 from quantkit.stream.audio import read_audio
 from quantkit.suite.cache import Speech, SpeechCache
-from quantkit.suite.load import LONG_FORM
+from quantkit.suite.sets import LONG_FORM
 from quantkit.suite.utterances import SuiteUtterance
 
 _PAUSE_S = 0.5

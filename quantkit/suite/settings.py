@@ -6,47 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from quantkit.calibrate.settings import Count, DatasetSource, NameText, refuse_all_but_one
-from quantkit.recipe.model import NAME, ChunkMs, Strict
+from quantkit.calibrate.settings import Strict
+from quantkit.recipe.model import NAME, ChunkMs
+from quantkit.suite.sets import SetSettings
 
 Measure = Literal["wer_difference", "token_error_rate", "kl_mean", "token_exact_utterances"]
 
 #: Sets, modes and gates of a suite.
 MOST = 64
-
-
-class DatasetSettings(DatasetSource):
-    """A split of a data set, and the columns that are read."""
-
-    text: NameText = Field(description="the column with what is said")
-    id: NameText | None = Field(
-        None, description="the column that names a row; absent: the row's number"
-    )
-    language: NameText | None = Field(
-        None, description="the column with a language code; absent: the usual names"
-    )
-    streaming: bool = Field(
-        default=True, description="fetch row by row; false: the whole data set first"
-    )
-
-
-class SetSettings(Strict):
-    """Speech with texts from one source."""
-
-    manifest: NameText | None = Field(
-        None, description="JSON lines with audio and text; relative to the caller"
-    )
-    folder: NameText | None = Field(
-        None, description="recordings, each with its text in a .txt beside it"
-    )
-    dataset: DatasetSettings | None = None
-    utterances: Count | None = Field(None, description="the first so many; absent: all")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        names = ["manifest", "folder", "dataset"]
-        refuse_all_but_one([name for name in names if getattr(self, name) is not None], names)
-        return self
 
 
 class ModeSettings(Strict):

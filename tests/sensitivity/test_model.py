@@ -15,7 +15,7 @@ import pytest
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.core.speech import read_manifest
+from quantkit.core.speech import read_manifest, spread
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.measured import Sensitivity, load_sensitivity
@@ -25,7 +25,7 @@ from quantkit.quantize.rtn import RtnSettings
 from quantkit.quantize.widths import Width
 from quantkit.sensitivity import measure_sensitivity
 from quantkit.sensitivity.damage import Judge
-from quantkit.sensitivity.reference import hear, spread
+from quantkit.sensitivity.reference import hear
 from quantkit.stream import Transcriber, read_audio
 from quantkit.verify import candidate
 from quantkit.verify.divergence import kl_divergence
