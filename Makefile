@@ -47,7 +47,7 @@ publish: build ## the artifact of RECIPE to REPO=ORG/NAME on a model hub; FLAGS=
 	@$(BIN)/quantkit publish $(ARTIFACT) --repo $(REPO) $(FLAGS)
 
 quantizers: .venv/.ready ## Olive's quantizers and ours, matrix by matrix: time, memory, errors
-	@$(BIN)/python -m quantkit.bench.quantizers recipes/demo-int4-gptq.yaml --outputs
+	@$(BIN)/python -m benchmarks.quantizers recipes/demo-int4-gptq.yaml --outputs
 
 clean: ## remove artifacts, the stage store and the tools' caches; the environment stays
 	rm -rf artifacts comparison .quantkit build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -57,7 +57,7 @@ def parity_manifest() -> Path:
 def exported(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """The demo model as exported for chunks of so many milliseconds."""
     from quantkit.core.progress import Silent
-    from quantkit.export import export_checkpoint
+    from quantkit.nemo.export.stage import export_checkpoint
 
     return each_once(
         tmp_path_factory,
@@ -70,7 +70,7 @@ def exported(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def fused(exported: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """The same after the rewrites: a complete fp32 model."""
     from quantkit.core.progress import Silent
-    from quantkit.fuse import fuse_model
+    from quantkit.graph.fusion import fuse_model
 
     return each_once(
         tmp_path_factory,

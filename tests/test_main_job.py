@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from quantkit.core.files import sha256_file
-from quantkit.stream.transcriber import Transcriber
-from quantkit.verify.words import word_errors
+from quantkit.evaluate.words import word_errors
+from quantkit.runtime.transcriber import Transcriber
 
 ROOT = Path(__file__).parent.parent
 SPEECH = 6

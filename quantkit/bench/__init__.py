@@ -1,5 +1,1 @@
-"""Measure: step times, speed, memory and size, and the models to measure with."""
-
-from quantkit.bench.steps import bench
-
-__all__ = ["bench"]
+"""Measure: step times, speed, memory and size of artifacts and of other people's graphs."""

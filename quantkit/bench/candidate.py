@@ -10,7 +10,7 @@ from typing import Literal
 
 from quantkit.bench import exported
 from quantkit.core.errors import InputError
-from quantkit.stream.settings import SETTINGS_FILE
+from quantkit.runtime.settings import SETTINGS_FILE
 
 ENCODER = "encoder.onnx"
 

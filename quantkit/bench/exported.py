@@ -23,14 +23,11 @@ from quantkit.bench.ports import ENCODER_FRAME_S
 from quantkit.bench.step import stepped
 from quantkit.bench.subjects import OnnxEncoder
 from quantkit.core.errors import InputError
-from quantkit.stream import (
-    LogMel,
-    MelSettings,
-    TimedToken,
-    Transcript,
-    open_session,
-    read_blocks,
-)
+from quantkit.runtime.audio import read_blocks
+from quantkit.runtime.mel import LogMel
+from quantkit.runtime.sessions import open_session
+from quantkit.runtime.settings import MelSettings
+from quantkit.runtime.transcriber import TimedToken, Transcript
 
 ENCODER, DECODER, JOINER = "encoder.onnx", "decoder.onnx", "joiner.onnx"
 #: Marks a directory as such a recognizer.
@@ -52,7 +49,7 @@ class ExportedSettings:
 
     @classmethod
     def load(cls, path: Path) -> ExportedSettings:
-        """Read what `quantkit.bench.incumbent` has written.
+        """Read what `benchmarks.incumbent` has written.
 
         Raises:
             InputError: it is something else.
@@ -61,7 +58,7 @@ class ExportedSettings:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: not as quantkit.bench.incumbent writes it ({error}); run it again"
+                f"{path}: not as benchmarks.incumbent writes it ({error}); run it again"
             ) from error
 
 

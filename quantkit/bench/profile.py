@@ -13,7 +13,7 @@ import numpy as np
 
 from quantkit.bench.step import TimedStep
 from quantkit.core.files import temporary_directory
-from quantkit.stream import open_session
+from quantkit.runtime.sessions import open_session
 
 WARM_UP, STEPS = 5, 20
 

@@ -10,8 +10,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.bench.ports import Port, Ports, read_ports
-from quantkit.stream.encoder import rings
-from quantkit.stream.stepping import SteppedSession
+from quantkit.runtime.encoders.cache_aware import rings
+from quantkit.runtime.encoders.stepping import SteppedSession
 
 _SEED = 20261123
 _MEAN, _DEVIATION = -8.0, 4.0

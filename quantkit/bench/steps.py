@@ -20,7 +20,7 @@ from quantkit.bench.subjects import Profile
 from quantkit.bench.worker import Loaded, Worker
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
-from quantkit.stream import Transcript
+from quantkit.runtime.transcriber import Transcript
 
 WARM_UP = 5
 AUDIO_ROUNDS = 3

@@ -15,7 +15,7 @@ from quantkit.bench.machine import usable_cores
 from quantkit.bench.statistics import paired_ratio
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Progress
-from quantkit.stream import Transcriber, Transcript
+from quantkit.runtime.transcriber import Transcriber, Transcript
 
 ROUNDS = 5
 MOST_STREAMS = 1024

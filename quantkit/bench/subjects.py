@@ -10,7 +10,8 @@ import onnxruntime as ort
 
 from quantkit.bench.profile import by_operator, profile_steps
 from quantkit.bench.step import TimedStep
-from quantkit.stream import Transcriber, Transcript, open_session
+from quantkit.runtime.sessions import open_session
+from quantkit.runtime.transcriber import Transcriber, Transcript
 
 
 @dataclass(frozen=True)

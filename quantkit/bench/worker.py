@@ -19,10 +19,11 @@ from typing import Any
 from quantkit.bench.candidate import Candidate
 from quantkit.bench.exported import ExportedRecognizer
 from quantkit.bench.memory import Memory, memory
+from quantkit.bench.step import noise
 from quantkit.bench.subjects import Artifact, OnnxEncoder, Profile, Subject
 from quantkit.core.errors import QuantkitError
 from quantkit.core.processes import end_with, sheltered
-from quantkit.stream import Transcript
+from quantkit.runtime.transcriber import Transcript
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,6 @@ def _loader(candidate: Candidate, threads: int, chunk_ms: int) -> Callable[[], S
         case "exported":
             return partial(ExportedRecognizer, candidate.path, threads)
         case "nemo":
-            from quantkit.bench.nemo_model import NemoModel
+            from quantkit.nemo.stepping import NemoModel
 
-            return partial(NemoModel, candidate.path, threads, chunk_ms)
+            return partial(NemoModel, candidate.path, threads, chunk_ms, noise)

@@ -1,1 +1,1 @@
-"""Layouts that runtimes load: the native artifact directory and its manifest."""
+"""One folder for each runtime that loads an artifact, and the artifact's manifest."""

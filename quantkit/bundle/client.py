@@ -12,7 +12,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.bundle import genai, sherpa
-from quantkit.stream import Prediction, StreamingSettings
+from quantkit.runtime.decoders.transducer import Prediction
+from quantkit.runtime.settings import StreamingSettings
 
 Array = NDArray[np.float32]
 Open = Callable[[Path], ort.InferenceSession]

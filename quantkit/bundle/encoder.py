@@ -17,7 +17,7 @@ from quantkit.bundle.channels_first import put_channels_first
 from quantkit.bundle.rewiring import Rewiring
 from quantkit.core.errors import InputError
 from quantkit.graph.files import load_model
-from quantkit.stream import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 from quantkit.bundle.client import Client
 from quantkit.core.errors import QuantkitError
-from quantkit.stream import (
-    ChunkWindows,
-    EncoderStep,
-    Prediction,
-    StreamingSettings,
-    Transducer,
-    open_session,
-)
+from quantkit.runtime.decoders.transducer import Prediction, Transducer
+from quantkit.runtime.encoders.cache_aware import EncoderStep
+from quantkit.runtime.encoders.chunks import ChunkWindows
+from quantkit.runtime.sessions import open_session
+from quantkit.runtime.settings import StreamingSettings
 
 Array = NDArray[np.float32]
 

@@ -17,7 +17,8 @@ from quantkit.bundle.rewiring import Rewiring
 from quantkit.bundle.tokenizer import tokenizer_files
 from quantkit.core.files import write_json
 from quantkit.graph.files import load_model
-from quantkit.stream import StreamingSettings, Vocabulary
+from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.tokens import Vocabulary
 
 FILES = {name: f"{name}.genai.onnx" for name in ("encoder", "decoder", "joiner")}
 CONFIG = "genai_config.json"

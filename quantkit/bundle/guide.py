@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantkit.stream import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings
 
 NATIVE = ("```", "pip install quantkit", "quantkit transcribe . speech.wav", "```")
 

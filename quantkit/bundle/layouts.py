@@ -16,7 +16,7 @@ from quantkit.bundle.sherpa import write_sherpa
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, sha256_json, write_json, write_text
 from quantkit.core.integrity import file_facts
-from quantkit.stream import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings
 
 Layout = Literal["native", "genai", "sherpa"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -10,7 +10,7 @@ from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.files import sha256_file
 from quantkit.core.integrity import file_problem, seal_problem, sealed
-from quantkit.stream.integrity import MANIFEST, MANIFEST_FILES, read_manifest
+from quantkit.runtime.integrity import MANIFEST, MANIFEST_FILES, read_manifest
 
 __all__ = [
     "MANIFEST",

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from quantkit.bundle.encoder import CacheShapes, attach, open_encoder
 from quantkit.bundle.rewiring import Rewiring, Sizes
 from quantkit.graph.files import load_model
-from quantkit.stream import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings
 
 FILES = {name: f"{name}.sherpa.onnx" for name in ("encoder", "decoder", "joiner")}
 FLOAT, INT32, INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantkit.stream import Vocabulary
-from quantkit.stream.tokens import BLANK, SPACE, UNKNOWN
+from quantkit.runtime.tokens import BLANK, SPACE, UNKNOWN, Vocabulary
 
 
 def tokenizer_files(vocabulary: Vocabulary) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from quantkit.graph.constants import add_constant
 from quantkit.graph.files import load_model
 from quantkit.graph.names import make_names_unique
 from quantkit.graph.sessions import session_of
-from quantkit.quantize.matrices import find_matrices
+from quantkit.quantize.storage.matrices import find_matrices
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
-from quantkit.core.speech import Recording
-from quantkit.stream.chunks import Chunk, ChunkWindows
-from quantkit.stream.encoder import zeros
-from quantkit.stream.greedy import GreedyDecoder
-from quantkit.stream.mel import LogMel
-from quantkit.stream.recordings import recording_blocks
-from quantkit.stream.settings import SETTINGS_FILE, StreamingSettings
-from quantkit.stream.transducer import Prediction, Transducer
+from quantkit.runtime.decoders.greedy import GreedyDecoder
+from quantkit.runtime.decoders.transducer import Prediction, Transducer
+from quantkit.runtime.encoders.cache_aware import zeros
+from quantkit.runtime.encoders.chunks import Chunk, ChunkWindows
+from quantkit.runtime.mel import LogMel
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.speech.manifest import Recording
+from quantkit.speech.reading import recording_blocks
 
 
 class ObservedModel:

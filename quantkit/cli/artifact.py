@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from quantkit.cli.console import messages
 from quantkit.core.errors import MissingExtraError
 from quantkit.core.text import one_line
-from quantkit.terminal.console import messages
 
 
 def open_artifact(name: str) -> Path:
@@ -20,7 +20,7 @@ def open_artifact(name: str) -> Path:
     if not name.startswith("hf:"):
         return Path(name)
     try:
-        from quantkit.publish.snapshot import open_snapshot
+        from quantkit.hub.snapshot import open_snapshot
     except ModuleNotFoundError:
         raise MissingExtraError("huggingface_hub", "hub") from None
     calm_bars()

@@ -2,16 +2,16 @@
 
 from cyclopts import CycloptsError
 
-from quantkit.cli import bundle, comparison, publish, recipes, speech, tools
+from quantkit.cli import bundling, comparing, publishing, recipes, tools, transcribing
 from quantkit.cli.app import app
 
 __all__ = [
     "CycloptsError",
     "app",
-    "bundle",
-    "comparison",
-    "publish",
+    "bundling",
+    "comparing",
+    "publishing",
     "recipes",
-    "speech",
     "tools",
+    "transcribing",
 ]

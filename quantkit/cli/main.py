@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("quantkit: interrupted\n")
         return _INTERRUPTED
     try:
-        from quantkit.terminal.streams import take_output
+        from quantkit.cli.streams import take_output
 
         take_output()
         code = _run(sys.argv[1:])
@@ -53,10 +53,10 @@ def _run(given: list[str]) -> int:
     # What is heavy, here, where a signal in the middle of it does no harm.
     from quantkit.cli.caches import caches
     from quantkit.cli.commands import CycloptsError, app
+    from quantkit.cli.console import Screen, complain
     from quantkit.cli.explain import EXPECTED, explain
     from quantkit.cli.signals import farewell
     from quantkit.core.errors import InputError
-    from quantkit.terminal.console import Screen, complain
 
     try:
         with caches():
@@ -89,7 +89,7 @@ def _farewell() -> int | None:
 def _report_bug(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
     if (told := _farewell()) is not None:
         raise SystemExit(told)
-    from quantkit.terminal.console import complain
+    from quantkit.cli.console import complain
 
     complain(f"internal error: {kind.__name__}: {error}. Run again with --debug and report it")
     raise SystemExit(_BUG)

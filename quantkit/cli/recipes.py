@@ -10,10 +10,8 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
-from quantkit.core.errors import GateError
-from quantkit.core.targets import check_file
-from quantkit.terminal.console import complain, messages, say, show
-from quantkit.terminal.recipes import (
+from quantkit.cli.console import complain, messages, say, show
+from quantkit.cli.show.recipes import (
     allocation_table,
     calibration_table,
     parity_table,
@@ -21,6 +19,8 @@ from quantkit.terminal.recipes import (
     sensitivity_table,
     size_line,
 )
+from quantkit.core.errors import GateError
+from quantkit.core.targets import check_file
 
 
 @app.command
@@ -45,8 +45,8 @@ def build(
         force: run every stage again.
     """
     from quantkit import pipeline
-    from quantkit.pipeline.progress import progress_on
-    from quantkit.recipe import load_recipe, located
+    from quantkit.build.progress import progress_on
+    from quantkit.recipe.load import load_recipe, located
 
     loaded = load_recipe(recipe, set_)
     target = out or Path("artifacts") / loaded.name
@@ -89,8 +89,8 @@ def calibrate(
         out: also copy the statistics there, for `quantkit quantize --calibration`.
     """
     from quantkit import pipeline
-    from quantkit.pipeline.progress import progress_on
-    from quantkit.recipe import load_recipe, located
+    from quantkit.build.progress import progress_on
+    from quantkit.recipe.load import load_recipe, located
 
     if out is not None:
         pipeline.check_copy(out)
@@ -128,10 +128,10 @@ def sensitivity(
         plot: also draw them there, an .svg or .png file.
     """
     from quantkit import pipeline
+    from quantkit.build.progress import progress_on
+    from quantkit.calibrate.sensitivity.plot import check_plot, plot_sensitivity
     from quantkit.core.files import write_json
-    from quantkit.pipeline.progress import progress_on
-    from quantkit.recipe import load_recipe, located
-    from quantkit.sensitivity.plot import check_plot, plot_sensitivity
+    from quantkit.recipe.load import load_recipe, located
 
     if json is not None:
         check_file("--json", json)
@@ -170,9 +170,10 @@ def verify(
         store: where what PyTorch says is kept and found again.
         json: also write the report there.
     """
+    from quantkit.build.progress import progress_on
+    from quantkit.build.store import Store
+    from quantkit.build.verify import verify_artifact
     from quantkit.core.files import write_json
-    from quantkit.pipeline import Store, verify_artifact
-    from quantkit.pipeline.progress import progress_on
 
     if json is not None:
         check_file("--json", json)
@@ -184,7 +185,7 @@ def verify(
 
 
 def _tell_left_out(recipe: Any) -> None:
-    from quantkit.pipeline import left_out
+    from quantkit.build.speech import left_out
 
     word = left_out(recipe)
     if word:

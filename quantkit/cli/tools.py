@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
+from quantkit.cli.console import complain, messages, say, say_json, show
+from quantkit.cli.show.bench import bench_tables, profile_tables, streams_table
 from quantkit.core.targets import check_file
-from quantkit.terminal.bench import bench_tables, profile_tables, streams_table
-from quantkit.terminal.console import complain, messages, say, say_json, show
 
 
 @app.command
@@ -45,10 +45,9 @@ def quantize(
             joint.onnx that it was measured on; kquant and gptq then weigh errors by what the
             weights are multiplied with. gptq needs them.
     """
-    from quantkit.pipeline.file import quantize_file
-    from quantkit.pipeline.progress import progress_on
-    from quantkit.quantize import parse_settings
-    from quantkit.quantize.settings import parse_rule
+    from quantkit.build.onnx_file import quantize_file
+    from quantkit.build.progress import progress_on
+    from quantkit.quantize.settings import parse_rule, parse_settings
 
     for file in (out, Path(f"{out}.data")):
         check_file("--out", file)
@@ -94,10 +93,10 @@ def bench(
         streams: numbers such as 1,2,4,8: also time artifacts on so many streams at once, each of
             them all of the audio.
     """
-    from quantkit.bench import bench as measure
+    from quantkit.bench.steps import bench as measure
     from quantkit.bench.streams import bench_streams, parse_counts
+    from quantkit.build.progress import progress_on
     from quantkit.core.files import write_json
-    from quantkit.pipeline.progress import progress_on
 
     if json is not None:
         check_file("--json", json)
@@ -123,9 +122,9 @@ def schema(of: Literal["recipe", "suite", "report"] = "recipe", /) -> None:
     """
     match of:
         case "recipe":
-            from quantkit.recipe import recipe_schema as found
+            from quantkit.recipe.load import recipe_schema as found
         case "suite":
-            from quantkit.suite import suite_schema as found
+            from quantkit.recipe.suite_file import suite_schema as found
         case "report":
-            from quantkit.report.model import report_schema as found
+            from quantkit.report.schema import report_schema as found
     say_json(found(), indent=2)

@@ -13,7 +13,7 @@ from quantkit.evaluate.results import Results
 from quantkit.evaluate.shards import Shard, cut
 from quantkit.evaluate.system import GraphSystem, NemoSystem, System
 from quantkit.evaluate.workers import Workers, finish
-from quantkit.suite.utterances import SuiteUtterance
+from quantkit.speech.utterances import SuiteUtterance
 
 Work = Mapping[Results, tuple[System, list[SuiteUtterance]]]
 """What each system has to be evaluated on, by where its results are."""

@@ -10,7 +10,6 @@ from quantkit.core.files import sha256_json
 from quantkit.core.versions import code_digest, library_versions
 from quantkit.evaluate.system import NemoSystem, System
 
-_ROOMS = ("evaluate", "verify", "stream", "core")
 _SCORING = ("numpy", "kaldialign", "whisper-normalizer")
 
 
@@ -52,10 +51,11 @@ def system_versions(system: System) -> Mapping[str, str]:
 
 @cache
 def _nemo_versions() -> Mapping[str, str]:
-    code = code_digest([*_ROOMS, "reference", "export"])
+    code = code_digest("quantkit.evaluate.run_nemo")
     return {"quantkit": code, **library_versions([*_SCORING, "torch", "nemo_toolkit"])}
 
 
 @cache
 def _graph_versions() -> Mapping[str, str]:
-    return {"quantkit": code_digest(_ROOMS), **library_versions([*_SCORING, "onnxruntime"])}
+    code = code_digest("quantkit.evaluate.run_graphs")
+    return {"quantkit": code, **library_versions([*_SCORING, "onnxruntime"])}

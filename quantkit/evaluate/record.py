@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantkit.verify.words import WordErrors
+from quantkit.evaluate.words import WordErrors
 
 __all__ = ["Divergence", "Record", "WordErrors"]
 

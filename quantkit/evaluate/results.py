@@ -31,7 +31,7 @@ from quantkit.core.strict_json import parse_json
 from quantkit.evaluate.keys import system_digest, system_key
 from quantkit.evaluate.record import Record
 from quantkit.evaluate.system import System
-from quantkit.verify.utterance import Reference
+from quantkit.evaluate.utterance import Reference
 
 _KEY = "key.json"
 _RECORD = TypeAdapter(Record)

@@ -16,7 +16,7 @@ from quantkit.evaluate.results import Results
 from quantkit.evaluate.run_graphs import open_graphs
 from quantkit.evaluate.shards import Shard
 from quantkit.evaluate.system import GraphSystem, System
-from quantkit.suite.utterances import SuiteUtterance
+from quantkit.speech.utterances import SuiteUtterance
 
 
 def run_shard(shard: Shard, root: Path) -> tuple[str, str]:

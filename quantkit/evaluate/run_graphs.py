@@ -11,13 +11,13 @@ from quantkit.core.errors import InputError
 from quantkit.evaluate.record import Divergence, Record
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.system import GraphSystem
-from quantkit.stream.audio import read_audio
-from quantkit.stream.transcriber import Transcriber
-from quantkit.suite.utterances import SuiteUtterance
-from quantkit.verify import candidate
-from quantkit.verify.candidate import CandidateUtterance
-from quantkit.verify.utterance import Reference, compare_utterance
-from quantkit.verify.words import word_errors
+from quantkit.evaluate.utterance import Reference, compare_utterance
+from quantkit.evaluate.words import word_errors
+from quantkit.runtime import trace
+from quantkit.runtime.audio import read_audio
+from quantkit.runtime.trace import CandidateUtterance
+from quantkit.runtime.transcriber import Transcriber
+from quantkit.speech.utterances import SuiteUtterance
 
 
 def open_graphs(system: GraphSystem, root: Path) -> Callable[[SuiteUtterance], Record]:
@@ -30,7 +30,7 @@ def open_graphs(system: GraphSystem, root: Path) -> Callable[[SuiteUtterance], R
     references = Results.of(system.reference, root)
 
     def run(heard: SuiteUtterance) -> Record:
-        found = candidate.run(artifact, read_audio(heard.audio, artifact.settings.sample_rate))
+        found = trace.run(artifact, read_audio(heard.audio, artifact.settings.sample_rate))
         text = artifact.vocabulary.text(token.id for token in found.tokens)
         divergence = None
         if heard.deep:

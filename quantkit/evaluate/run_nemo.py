@@ -9,16 +9,16 @@ from typing import Any
 from quantkit.evaluate.record import Record
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.system import NemoSystem
-from quantkit.export.architecture import geometry
-from quantkit.export.checkpoint import load_checkpoint
-from quantkit.reference.modes import runner
-from quantkit.reference.record import arrays
-from quantkit.reference.streaming import NemoStreamer
-from quantkit.reference.threads import one_thread
-from quantkit.stream.audio import read_audio
-from quantkit.suite.utterances import SuiteUtterance
-from quantkit.verify.utterance import Reference
-from quantkit.verify.words import word_errors
+from quantkit.evaluate.utterance import Reference
+from quantkit.evaluate.words import word_errors
+from quantkit.nemo.architecture import geometry
+from quantkit.nemo.loading.checkpoint import load_checkpoint
+from quantkit.nemo.reference.modes import runner
+from quantkit.nemo.reference.record import arrays
+from quantkit.nemo.reference.streaming import NemoStreamer
+from quantkit.nemo.reference.threads import one_thread
+from quantkit.runtime.audio import read_audio
+from quantkit.speech.utterances import SuiteUtterance
 
 
 def open_nemo(system: NemoSystem, root: Path) -> Callable[[SuiteUtterance], Record]:

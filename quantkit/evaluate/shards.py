@@ -12,7 +12,7 @@ import numpy as np
 
 from quantkit.core.files import sha256_json
 from quantkit.evaluate.system import System
-from quantkit.suite.utterances import SuiteUtterance
+from quantkit.speech.utterances import SuiteUtterance
 
 #: About the cost of a shard. Small enough to lose one, large enough to open a model for it.
 SHARD_S = 120.0

@@ -1,1 +1,1 @@
-"""What the rooms that read and write ONNX graphs share: files, constants, operator domains."""
+"""ONNX files, constants and rewrites, each held to a numerical gate."""

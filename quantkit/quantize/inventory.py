@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quantkit.quantize.matrices import find_matrices
-from quantkit.quantize.tensors import float_constants
+from quantkit.quantize.storage.matrices import find_matrices
+from quantkit.quantize.storage.tensors import float_constants
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
-from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
-from quantkit.quantize.graph import replace_matrix
-from quantkit.quantize.matrices import WeightMatrix
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.packing import pack
+from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.storage.matrices import WeightMatrix
+from quantkit.quantize.storage.packing import pack
+from quantkit.quantize.storage.replacement import replace_matrix
 
 Bits = Literal[2, 4, 8]
 BlockSize = Literal[16, 32, 64, 128, 256]

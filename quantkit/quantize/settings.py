@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.algorithms import Algorithm
-from quantkit.quantize.int8_dynamic import Int8DynamicSettings
-from quantkit.quantize.mixed import MixedSettings
-from quantkit.quantize.olive import OliveSettings
-from quantkit.quantize.ort_dynamic import OrtDynamicSettings
+from quantkit.quantize.schemes.algorithms import Algorithm
+from quantkit.quantize.schemes.int8_dynamic import Int8DynamicSettings
+from quantkit.quantize.schemes.olive import OliveSettings
+from quantkit.quantize.schemes.ort_dynamic import OrtDynamicSettings
+from quantkit.quantize.widths.mixed import MixedSettings
 
 FileScheme = Algorithm | Int8DynamicSettings | OliveSettings | OrtDynamicSettings
 QuantizeSettings = Annotated[FileScheme | MixedSettings, Field(discriminator="scheme")]

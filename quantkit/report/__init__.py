@@ -1,1 +1,1 @@
-"""The report of a comparison: its data, tables, plots, HTML and JUnit."""
+"""The report of a comparison: its schema, tables, plots, HTML, Markdown and JUnit."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
-from quantkit.report.model import AlignedWord, Worst
+from quantkit.report.schema import AlignedWord, Worst
 
 Mark = Literal["same", "other", "added", "missing"]
 

@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from quantkit.report.model import Scheme
+from quantkit.report.schema import Scheme
 from quantkit.report.svg import Plot, Styles, draw
 
 #: Points of a line; longer recordings show the largest error of neighbouring chunks.

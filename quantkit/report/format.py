@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantkit.report.model import Gate, Rate, Ratio
+from quantkit.report.schema import Gate, Rate, Ratio
 
 #: Stands where nothing was measured.
 UNMEASURED = "-"

@@ -12,8 +12,8 @@ from quantkit.core.text import printable
 from quantkit.report import alignment, rates, sentences, tables
 from quantkit.report.audio import data_uri
 from quantkit.report.format import describe_gate
-from quantkit.report.model import Report
 from quantkit.report.plots import plots
+from quantkit.report.schema import Report
 from quantkit.report.svg import Plot
 
 #: Exclusions that a page lists one by one; report.json has all.

@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from quantkit.core.text import printable
 from quantkit.report.format import describe_gate
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 from quantkit.report.sentences import reasons
 
 # XML 1.0 has no place for them, not even as references.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantkit.core.markdown import code, escape, fenced
 from quantkit.report import rates, sentences, tables
 from quantkit.report.format import counted
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 from quantkit.report.table import Column, Table
 
 #: A comment on GitHub holds 65,536 characters.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from quantkit.report.error_plots import divergence_by_layer, error_by_chunk
-from quantkit.report.model import Report
 from quantkit.report.rate_plots import difference_by_length, rate_by_size
+from quantkit.report.schema import Report
 from quantkit.report.svg import COLORS, Plot, Style
 
 _MARKERS = "osD^vPX*"

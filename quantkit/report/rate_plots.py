@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from quantkit.report.format import seconds_range
-from quantkit.report.model import Report, Scheme
+from quantkit.report.schema import Report, Scheme
 from quantkit.report.svg import INK, PAGE, Plot, Style, Styles, draw
 
 

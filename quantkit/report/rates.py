@@ -12,7 +12,7 @@ from quantkit.report.format import (
     points,
     seconds_range,
 )
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 from quantkit.report.table import Column, Table
 
 _NAME = Column("scheme", text=True)

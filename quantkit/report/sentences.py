@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from quantkit.report.format import counted
-from quantkit.report.model import Gate, Report
+from quantkit.report.schema import Gate, Report
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from quantkit.report.format import (
     ratio,
     scientific,
 )
-from quantkit.report.model import Link, Parity, Report, Scheme
+from quantkit.report.schema import Link, Parity, Report, Scheme
 from quantkit.report.table import Column, Table
 
 _NAME = Column("scheme", text=True)

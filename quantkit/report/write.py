@@ -9,7 +9,7 @@ from quantkit.core.files import write_bytes, write_json, write_text
 from quantkit.report.html import render_html
 from quantkit.report.junit import render_junit
 from quantkit.report.markdown import render_markdown
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 
 FILES = ("report.json", "report.md", "report.html", "junit.xml")
 

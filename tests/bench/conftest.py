@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.bench.incumbent import build_incumbent
+from benchmarks.incumbent import build_incumbent
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quantkit.bench.cost import multiply_adds, step_bytes
 from quantkit.bench.profile import Kernel, profile_steps
 from quantkit.bench.step import TimedStep
-from quantkit.stream import open_session
+from quantkit.runtime.sessions import open_session
 from tests.bench.graphs import STEPS, WIDTH, write_encoder
 
 

@@ -35,10 +35,10 @@ def networks(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The demo model's decoder and joint with the published recipe's names."""
     import torch
 
-    from quantkit.bench.incumbent import PORTS
-    from quantkit.bench.nemo_networks import Joint, PredictionNetwork
-    from quantkit.export.checkpoint import load_checkpoint
-    from quantkit.export.onnx_file import export_module
+    from benchmarks.incumbent import PORTS
+    from benchmarks.nemo_networks import Joint, PredictionNetwork
+    from quantkit.nemo.export.onnx_file import export_module
+    from quantkit.nemo.loading.checkpoint import load_checkpoint
 
     folder, model = tmp_path_factory.mktemp("networks"), load_checkpoint(demo_checkpoint)
     state, frame = torch.zeros(2, 1, 256), torch.zeros(1, 1, 256)
@@ -58,9 +58,9 @@ def networks(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_search_finds_nemos_tokens(
     networks: Path, demo_checkpoint: Path, parity_manifest: Path, predicts_after_blank: bool
 ) -> None:
-    from quantkit.export.checkpoint import load_checkpoint
-    from quantkit.reference.streaming import NemoStreamer
-    from quantkit.stream import read_audio
+    from quantkit.nemo.loading.checkpoint import load_checkpoint
+    from quantkit.nemo.reference.streaming import NemoStreamer
+    from quantkit.runtime.audio import read_audio
 
     audio = read_audio(parity_manifest.parent / "agent-pass.flac", 16000)
     heard = NemoStreamer(load_checkpoint(demo_checkpoint), 70, 6).run(audio)

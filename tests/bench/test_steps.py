@@ -7,13 +7,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from quantkit.bench import bench
 from quantkit.bench.candidate import find_candidates
 from quantkit.bench.step import TimedStep
+from quantkit.bench.steps import bench
 from quantkit.bench.worker import Worker
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.stream import Transcriber
+from quantkit.runtime.transcriber import Transcriber
 from tests.bench.graphs import FRAMES, STEPS, WIDTH, write_encoder
 
 
@@ -86,9 +86,9 @@ def test_a_report_has_what_scripts_read(
 
 
 def test_a_checkpoint_is_streamed_by_nemo(demo_checkpoint: Path, parity_manifest: Path) -> None:
-    from quantkit.export.checkpoint import load_checkpoint
-    from quantkit.reference.streaming import NemoStreamer
-    from quantkit.stream import read_audio
+    from quantkit.nemo.loading.checkpoint import load_checkpoint
+    from quantkit.nemo.reference.streaming import NemoStreamer
+    from quantkit.runtime.audio import read_audio
 
     audio = parity_manifest.parent / "agent-pass.flac"
     (candidate,) = find_candidates([demo_checkpoint])

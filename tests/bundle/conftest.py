@@ -10,9 +10,9 @@ import pytest
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.core.progress import Silent
-from quantkit.core.speech import Utterance, read_manifest
-from quantkit.quantize.model import quantize_model
-from quantkit.quantize.rtn import RtnSettings
+from quantkit.quantize.graphs import quantize_model
+from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.speech.manifest import Utterance, read_manifest
 from tests.bundle.test_native import FACTS
 from tests.conftest import ROOT, Stage
 

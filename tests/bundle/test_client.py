@@ -10,17 +10,15 @@ import pytest
 from quantkit.bundle.client import Client
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.sherpa import FLOOR
-from quantkit.core.speech import Utterance
-from quantkit.stream import (
-    ChunkWindows,
-    EncoderStep,
-    GreedyDecoder,
-    LogMel,
-    StreamingSettings,
-    Transcriber,
-    open_session,
-    read_audio,
-)
+from quantkit.runtime.audio import read_audio
+from quantkit.runtime.decoders.greedy import GreedyDecoder
+from quantkit.runtime.encoders.cache_aware import EncoderStep
+from quantkit.runtime.encoders.chunks import ChunkWindows
+from quantkit.runtime.mel import LogMel
+from quantkit.runtime.sessions import open_session
+from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.transcriber import Transcriber
+from quantkit.speech.manifest import Utterance
 from tests.bundle.conftest import as_artifact
 from tests.conftest import CHUNKS_MS, Stage
 

@@ -10,16 +10,20 @@ import numpy as np
 import onnxruntime_genai as og
 import pytest
 
-from quantkit.bench.client_runs import (
+from benchmarks.client_runs import (
     ClientDiedError,
     ClientRun,
     GenaiRecognizer,
     SherpaRecognizer,
     run_client,
 )
-from quantkit.bench.clients import compare_runs
-from quantkit.core.speech import Utterance
-from quantkit.stream import LogMel, StreamingSettings, Transcriber, Vocabulary, read_audio
+from benchmarks.clients import compare_runs
+from quantkit.runtime.audio import read_audio
+from quantkit.runtime.mel import LogMel
+from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.tokens import Vocabulary
+from quantkit.runtime.transcriber import Transcriber
+from quantkit.speech.manifest import Utterance
 
 #: The most token errors against the native runtime, as shares; what was measured is in the README.
 #: genai computes the last mel frame of each chunk without its last 40 samples, sherpa-onnx all of

@@ -11,7 +11,7 @@ from quantkit.bundle.gate import BundleError
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError
-from quantkit.stream import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings
 
 
 def test_layouts_share_the_weights_of_the_artifact(

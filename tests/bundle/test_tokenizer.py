@@ -7,7 +7,7 @@ import onnxruntime_genai as og
 import pytest
 
 from quantkit.bundle.tokenizer import tokenizer_files
-from quantkit.stream import Vocabulary
+from quantkit.runtime.tokens import Vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
 """The runtime's tiny artifact serves the command line too."""
 
-from tests.stream.conftest import speech_like, tiny_artifact
+from tests.runtime.conftest import speech_like, tiny_artifact
 
 __all__ = ["speech_like", "tiny_artifact"]

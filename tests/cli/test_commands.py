@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from quantkit import __version__
+from quantkit.build.engine import Stage
 from quantkit.cli import main
-from quantkit.pipeline.engine import Stage
+from tests.build.toy import CHAIN, Points, make_workshop, toy_chain
 from tests.cli.blocked import without
-from tests.pipeline.toy import CHAIN, Points, make_workshop, toy_chain
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_another_checkpoint_is_not_compared_with(workshop, capsys) -> None:
 
 
 def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> None:
-    from tests.pipeline.toy import PARITY
+    from tests.build.toy import PARITY
 
     def record_reference(checkpoint, chunk_ms, speech, out, progress) -> None:
         assert (checkpoint.name, chunk_ms) == ("toy.nemo", 560)
@@ -131,8 +131,8 @@ def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> N
         assert (reference / "reference.json").read_text() == speech.read_text()
         (out / "parity.json").write_text(json.dumps(PARITY | {"token_errors": 5}))
 
-    monkeypatch.setattr("quantkit.reference.record_reference", record_reference)
-    monkeypatch.setattr("quantkit.verify.verify_model", verify_model)
+    monkeypatch.setattr("quantkit.nemo.reference.record.record_reference", record_reference)
+    monkeypatch.setattr("quantkit.evaluate.parity_stage.verify_model", verify_model)
     assert main(["build", "recipe.yaml"]) == 0
     assert main(["verify", "artifacts/toy", "--json", "report.json"]) == 1
     assert json.loads((workshop / "report.json").read_text())["token_errors"] == 5
@@ -152,7 +152,7 @@ def test_calibrate_shows_what_was_heard_and_copies_it(workshop, capsys, monkeypa
         graphs = Stage("fuse", "1", lambda _: None)
         return [graphs, Stage("calibrate", "1", work, {"hessians": hessians})]
 
-    monkeypatch.setattr("quantkit.pipeline.calibration.calibration_chain", stages)
+    monkeypatch.setattr("quantkit.build.calibration.calibration_chain", stages)
     assert main(["calibrate", "recipe.yaml", "--hessians", "--out", "statistics"]) == 0
     out, err = capsys.readouterr()
     assert "calibrate: done in" in err

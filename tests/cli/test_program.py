@@ -22,7 +22,7 @@ from pathlib import Path
 from quantkit.cli import main
 from quantkit.cli.commands import app
 from quantkit.core.files import named_errors, scratch_directory
-from quantkit.terminal.console import say, say_json, show
+from quantkit.cli.console import say, say_json, show
 from rich.table import Table
 
 def ready():
@@ -173,7 +173,7 @@ def test_what_the_parent_ignores_stays_ignored(number, program, tmp_path) -> Non
 
 def test_a_signal_during_imports(program, tmp_path) -> None:
     command = [*program[:-1], "-X", "importtime", "-m", "quantkit", "schema"]
-    for moment in ("quantkit.terminal.streams", "rich.text", "cyclopts.core", "pydantic.main"):
+    for moment in ("quantkit.cli.streams", "rich.text", "cyclopts.core", "pydantic.main"):
         for number, (code, word) in ENDINGS.items():
             with _start(command, tmp_path, stdout=subprocess.DEVNULL) as child:
                 assert child.stderr is not None

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from quantkit.build.engine import Stage, Workspace
+from quantkit.build.stages import sensitivity_stage
 from quantkit.cli import main
 from quantkit.graph.files import load_model
-from quantkit.pipeline.chain import sensitivity_stage
-from quantkit.pipeline.engine import Stage, Workspace
 from quantkit.quantize.inventory import Inventory
 from tests.conftest import ROOT
 
@@ -45,7 +45,7 @@ def recipe(demo_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "quantkit.pipeline.sensitivity.sensitivity_chain",
+        "quantkit.build.sensitivity.sensitivity_chain",
         lambda recipe, _: [Stage("fuse", "1", copy), sensitivity_stage(recipe)],
     )
     graphs = {path.stem: load_model(path) for path in demo_artifact.glob("*.onnx")}

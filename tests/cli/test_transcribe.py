@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from quantkit.cli import main
-from quantkit.stream import Transcriber
-from quantkit.stream.track import Track
+from quantkit.runtime.track import Track
+from quantkit.runtime.transcriber import Transcriber
 from tests.cli.blocked import BUILD_EXTRA, without
 
 

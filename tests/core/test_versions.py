@@ -9,5 +9,6 @@ def test_a_missing_library_names_its_extra() -> None:
         library_versions(["numpy", "no-such-distribution"])
 
 
-def test_code_of_different_rooms_differs() -> None:
-    assert code_digest(["recipe"]) == code_digest(["recipe"]) != code_digest(["pipeline"])
+def test_code_that_does_not_exist_is_no_version() -> None:
+    with pytest.raises(ValueError, match=r"quantkit\.nowhere: no such module"):
+        code_digest("quantkit.nowhere")

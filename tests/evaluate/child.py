@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from quantkit.evaluate import Workers, evaluate, shards
+from quantkit.evaluate import shards
+from quantkit.evaluate.evaluation import evaluate
+from quantkit.evaluate.workers import Workers
 
 
 class Waiting:

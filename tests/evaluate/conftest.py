@@ -13,11 +13,12 @@ import pytest
 
 from quantkit.core.files import sha256_file, sha256_json
 from quantkit.core.progress import Silent
-from quantkit.core.speech import read_manifest
-from quantkit.evaluate import Workers, evaluate
+from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.record import Record
 from quantkit.evaluate.system import GraphSystem, NemoSystem, System
-from quantkit.suite.utterances import SuiteUtterance
+from quantkit.evaluate.workers import Workers
+from quantkit.speech.manifest import read_manifest
+from quantkit.speech.utterances import SuiteUtterance
 from tests.conftest import Stage
 
 CLIPS = 12
@@ -69,8 +70,8 @@ def int4(
     fused: Stage, pytorch: NemoSystem, tmp_path_factory: pytest.TempPathFactory
 ) -> GraphSystem:
     """The same in 4 bits: another model than PyTorch's, so that something is to be measured."""
-    from quantkit.quantize.model import quantize_model
-    from quantkit.quantize.rtn import RtnSettings
+    from quantkit.quantize.graphs import quantize_model
+    from quantkit.quantize.schemes.rtn import RtnSettings
 
     out = tmp_path_factory.mktemp("int4")
     quantize_model(fused(560), None, RtnSettings(scheme="rtn"), out, Silent())

@@ -20,8 +20,9 @@ from distributed import Client, LocalCluster
 import quantkit
 from quantkit.core.errors import InputError, MissingExtraError
 from quantkit.core.progress import Silent
-from quantkit.evaluate import Workers, evaluate
 from quantkit.evaluate.cluster import check_workers
+from quantkit.evaluate.evaluation import evaluate
+from quantkit.evaluate.workers import Workers
 from tests.evaluate.conftest import Disturbing, tree
 
 

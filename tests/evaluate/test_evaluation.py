@@ -12,8 +12,9 @@ import pytest
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.evaluate import Workers, evaluate
+from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.results import Results
+from quantkit.evaluate.workers import Workers
 from tests.evaluate.conftest import graph_parts, graph_system, tree
 
 ALONE = Workers()
@@ -22,8 +23,8 @@ ALONE = Workers()
 def test_records_are_what_verify_measures(
     undisturbed, speech, demo_checkpoint, int4, tmp_path
 ) -> None:
-    from quantkit.reference import record_reference
-    from quantkit.verify import verify_model
+    from quantkit.evaluate.parity_stage import verify_model
+    from quantkit.nemo.reference.record import record_reference
 
     deep = [one for one in speech if one.deep]
     manifest = tmp_path / "deep.jsonl"

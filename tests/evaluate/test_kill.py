@@ -18,10 +18,10 @@ import pytest
 
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
-from quantkit.evaluate import Workers, evaluate
+from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.shards import Shard
-from quantkit.evaluate.workers import finish
+from quantkit.evaluate.workers import Workers, finish
 from tests.evaluate.conftest import Disturbing, graph_parts, tree
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quantkit.evaluate import shards
 from quantkit.evaluate.system import NemoSystem
-from quantkit.suite.utterances import SuiteUtterance
+from quantkit.speech.utterances import SuiteUtterance
 
 SPEECH = st.lists(
     st.tuples(st.sampled_from("abc"), st.floats(0.1, 400)), min_size=1, max_size=60

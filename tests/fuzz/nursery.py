@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from quantkit.build import artifact, calibration, onnx_file
+from quantkit.build.engine import Stage, Workspace
 from quantkit.cli import commands, main
-from quantkit.pipeline import builder, calibration, file
-from quantkit.pipeline.engine import Stage, Workspace
-from quantkit.quantize import loops
-from tests.pipeline.toy import CHAIN, Points, toy_chain
+from quantkit.quantize.schemes import loops
+from tests.build.toy import CHAIN, Points, toy_chain
 
-IMPORTED = (builder, calibration, commands, file, loops)
+IMPORTED = (artifact, calibration, commands, loops, onnx_file)
 ROOT = Path(__file__).parents[2]
 _TOUCHES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

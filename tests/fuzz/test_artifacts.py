@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantkit.build.artifact import plan_build
+from quantkit.build.progress import LineProgress
+from quantkit.build.store import Store
+from quantkit.build.verify import verify_artifact
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.integrity import sealed
-from quantkit.pipeline import Store, plan_build, verify_artifact
-from quantkit.pipeline.progress import LineProgress
-from quantkit.publish.artifact import check_artifact
-from quantkit.publish.publish import Request, plan
-from quantkit.recipe import load_recipe
-from quantkit.stream import Transcriber
+from quantkit.hub.artifact import check_artifact
+from quantkit.hub.publish import Request, plan
+from quantkit.recipe.load import load_recipe
+from quantkit.runtime.transcriber import Transcriber
+from tests.build.toy import ARTIFACT, CHAIN, STORE, Points, make_workshop, toy_build, toy_chain
 from tests.fuzz.trial import damaged, rounds, trial
-from tests.pipeline.toy import ARTIFACT, CHAIN, STORE, Points, make_workshop, toy_build, toy_chain
-from tests.publish.conftest import make_artifact
-from tests.stream.conftest import tiny_artifact
+from tests.hub.conftest import make_artifact
+from tests.runtime.conftest import tiny_artifact
 
 __all__ = ["tiny_artifact"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quantkit.stream.audio import duration_s, read_blocks
+from quantkit.runtime.audio import duration_s, read_blocks
 from tests.fuzz.trial import damaged, rounds, trial
 
 KINDS = [

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quantkit.export.checkpoint import load_checkpoint
-from tests.export.hostile import CONFIGURATION, WEIGHTS, Parts, sound_parts, tar
+from quantkit.nemo.loading.checkpoint import load_checkpoint
 from tests.fuzz.trial import damaged, rounds, trial
+from tests.nemo.loading.hostile import CONFIGURATION, WEIGHTS, Parts, sound_parts, tar
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from quantkit.pipeline import Store, build, plan_build
-from quantkit.pipeline.progress import LineProgress
-from quantkit.recipe import load_recipe
+from quantkit.build.artifact import build, plan_build
+from quantkit.build.progress import LineProgress
+from quantkit.build.store import Store
+from quantkit.recipe.load import load_recipe
+from tests.build.toy import ARTIFACT, CHAIN, STORE, Points, make_workshop, toy_chain
 from tests.fuzz.trial import rounds
-from tests.pipeline.toy import ARTIFACT, CHAIN, STORE, Points, make_workshop, toy_chain
 
 DOWNSTREAM = {"export": ["fuse", "quantize"], "fuse": ["quantize"], "quantize": [], "verify": []}
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
+from quantkit.build.store import CHECKED
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.core.files import sha256_file
-from quantkit.pipeline.store import CHECKED
+from tests.build.toy import PARITY, make_workshop
 from tests.fuzz.nursery import Nursery
 from tests.fuzz.trial import LONG
-from tests.pipeline.toy import PARITY, make_workshop
 from tests.quantize.graphs import matrix, save_graph
-from tests.stream.conftest import tiny_artifact
+from tests.runtime.conftest import tiny_artifact
 
 __all__ = ["tiny_artifact"]
 

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from quantkit.build.onnx_file import quantize_file
 from quantkit.core.progress import Silent
 from quantkit.graph import apart
-from quantkit.pipeline.file import quantize_file
-from quantkit.quantize import parse_settings
+from quantkit.quantize.settings import parse_settings
 from tests.fuzz.trial import damaged, rounds, trial
 
 SCHEMES: tuple[dict[str, Any], ...] = (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from quantkit.core.speech import read_manifest
-from quantkit.recipe import load_recipe
-from quantkit.suite import load_suite
+from quantkit.recipe.load import load_recipe
+from quantkit.recipe.suite_file import load_suite
+from quantkit.speech.manifest import read_manifest
 from tests.fuzz.trial import damaged, rounds, trial
 
 ROOT = Path(__file__).parents[2]

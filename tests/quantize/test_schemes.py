@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantkit.quantize.blocks import FloatArray
 from quantkit.quantize.options import Bits, BlockSize
-from quantkit.quantize.packing import pack, unpack
+from quantkit.quantize.storage.blocks import FloatArray
+from quantkit.quantize.storage.packing import pack, unpack
+from tests.quantize.every_scheme import MATRICES, SCHEMES, quantize
 from tests.quantize.graphs import matrix
-from tests.quantize.schemes import MATRICES, SCHEMES, quantize
 
 EVERY = pytest.mark.parametrize("scheme", SCHEMES)
 WIDTH = pytest.mark.parametrize("bits", [2, 4, 8])

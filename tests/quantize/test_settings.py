@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.kquant import KQuantSettings
-from quantkit.quantize.rtn import RtnSettings
+from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.quantize.schemes.rtn import RtnSettings
 from quantkit.quantize.settings import parse_settings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantkit.quantize.blocks import FloatArray, QuantizedMatrix
+from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 
 KINDS = ("gauss", "laplace", "student")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.errors import InputError, SettingError
-from quantkit.quantize.kquant import KQuantSettings
-from quantkit.recipe import load_recipe, located
+from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.recipe.load import load_recipe, located
 
 GOOD = """schema: 1
 name: mine

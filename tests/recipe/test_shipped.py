@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.core.speech import read_manifest
-from quantkit.quantize import QuantizeSettings
-from quantkit.quantize.int8_dynamic import Int8DynamicSettings
-from quantkit.quantize.mixed import MixedSettings
-from quantkit.quantize.olive import OliveSettings
-from quantkit.quantize.ort_dynamic import OrtDynamicSettings
-from quantkit.recipe import load_recipe, parse_source
-from quantkit.recipe.source import DemoSource, HubSource
+from quantkit.quantize.schemes.int8_dynamic import Int8DynamicSettings
+from quantkit.quantize.schemes.olive import OliveSettings
+from quantkit.quantize.schemes.ort_dynamic import OrtDynamicSettings
+from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.widths.mixed import MixedSettings
+from quantkit.recipe.load import load_recipe
+from quantkit.recipe.source import DemoSource, HubSource, parse_source
+from quantkit.speech.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

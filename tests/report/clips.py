@@ -9,7 +9,7 @@ from typing import Any
 
 import kaldialign
 
-from quantkit.report.model import AlignedWord
+from quantkit.report.schema import AlignedWord
 
 PARITY = Path(__file__).parents[2] / "calibration" / "asterisk-parity"
 

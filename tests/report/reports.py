@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 from tests.report.clips import worst_clips
 from tests.report.schemes import LENGTHS, SCHEMES, Numbers
 

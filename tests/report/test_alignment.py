@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantkit.report.alignment import Heard, Place, places, sentence
-from quantkit.report.model import AlignedWord, Worst
+from quantkit.report.schema import AlignedWord, Worst
 
 
 def heard(said: list[str], reference: list[str], scheme: list[str]) -> Worst:

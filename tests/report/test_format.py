@@ -17,7 +17,7 @@ from quantkit.report.format import (
     scientific,
     seconds_range,
 )
-from quantkit.report.model import Rate
+from quantkit.report.schema import Rate
 from tests.report.reports import full_report
 
 

@@ -11,7 +11,7 @@ import pytest
 from quantkit.report.html import render_html
 from quantkit.report.junit import render_junit
 from quantkit.report.markdown import render_markdown
-from quantkit.report.model import Excluded, Report
+from quantkit.report.schema import Excluded, Report
 from tests.report.reports import full_report
 
 HOSTILE = (

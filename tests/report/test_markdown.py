@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quantkit.core.markdown import escape
 from quantkit.report.markdown import LIMIT, render_markdown
-from quantkit.report.model import Report
+from quantkit.report.schema import Report
 from tests.report.reports import bare_report, full_report
 
 

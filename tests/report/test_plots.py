@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.report.model import Report, Scheme
 from quantkit.report.plots import plots
 from quantkit.report.rate_plots import pareto_front
+from quantkit.report.schema import Report, Scheme
 from tests.report.reports import bare_report, full_report
 
 

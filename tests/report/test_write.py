@@ -15,7 +15,7 @@ import soundfile
 
 from quantkit.core.errors import InputError
 from quantkit.report.audio import data_uri
-from quantkit.report.model import Report, report_schema
+from quantkit.report.schema import Report, report_schema
 from quantkit.report.write import write_report
 from tests.report.clips import PARITY
 from tests.report.reports import bare_report, full_report

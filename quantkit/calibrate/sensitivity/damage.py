@@ -1,0 +1,79 @@
+"""The damage of one changed graph: its distributions against those of the float32 model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from quantkit.calibrate.sensitivity.reference import Heard
+from quantkit.core.divergence import kl_divergence
+from quantkit.graph.sessions import session_of
+from quantkit.runtime import trace
+from quantkit.runtime.decoders.transducer import Transducer
+from quantkit.runtime.encoders.cache_aware import EncoderStep
+from quantkit.runtime.sessions import open_session
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+
+GraphName = Literal["encoder", "predictor", "joint"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """KL(float32 || changed) in nats over all decisions, and the share whose best symbol moved."""
+
+    kl_mean: float
+    kl_p99: float
+    flips: float
+
+
+class Judge:
+    """Runs changed graphs over the speech that the float32 model has heard.
+
+    May be asked by several threads at a time.
+    """
+
+    def __init__(self, model: Path, heard: Sequence[Heard]) -> None:
+        """Take the float32 model's directory and what it heard."""
+        self._model = model
+        self._heard = heard
+        self._settings = StreamingSettings.load(model / SETTINGS_FILE)
+        self._decoder = {
+            name: open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint")
+        }
+
+    def damage(self, graph: GraphName, changed: ir.Model) -> Damage:
+        """What a changed form of one of the graphs does, teacher-forced along the float32 path.
+
+        Only a changed encoder encodes again.
+
+        Args:
+            graph: the one that was changed.
+            changed: its weights in memory, or in the float32 model's directory.
+        """
+        session = session_of(changed, self._model)
+        decoder = self._decoder | ({} if graph == "encoder" else {graph: session})
+        transducer = Transducer(decoder["predictor"], decoder["joint"], self._settings)
+        divergences, flips = [], []
+        for heard in self._heard:
+            encoded = _encode(session, heard) if graph == "encoder" else heard.encoded
+            found = trace.log_probabilities(transducer, encoded, heard.tokens, heard.token_frames)
+            divergences.append(kl_divergence(heard.log_probabilities, found))
+            flips.append(found.argmax(axis=-1) != heard.log_probabilities.argmax(axis=-1))
+        divergence = np.concatenate(divergences)
+        return Damage(
+            kl_mean=float(divergence.mean()),
+            kl_p99=float(np.quantile(divergence, 0.99)),
+            flips=float(np.concatenate(flips).mean()),
+        )
+
+
+def _encode(session: ort.InferenceSession, heard: Heard) -> NDArray[np.float32]:
+    step = EncoderStep(session)
+    return np.concatenate([step.step(window)[0] for window in heard.windows])

@@ -1,1 +1,0 @@
-"""Several schemes side by side on one suite, with the evidence and the gates."""

@@ -1,0 +1,1 @@
+"""Records of several systems on one suite, summed up for a report."""

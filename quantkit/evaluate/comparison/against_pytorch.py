@@ -1,0 +1,79 @@
+"""A row against PyTorch in chunks of the same length: tokens, distributions, encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from quantkit.evaluate.bootstrap import Estimate
+from quantkit.evaluate.comparison.evaluated import Evaluated
+from quantkit.evaluate.comparison.measures import Measures, divergences
+from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.tokens import Pair, TokenErrors, distance
+from quantkit.evaluate.record import Divergence
+from quantkit.report.schema import Divergences, LongForm, Parity, Statistics
+
+
+def parity(
+    evaluated: Evaluated,
+    row: Row,
+    errors: Mapping[Pair, TokenErrors],
+    measures: Measures,
+    statistics: Statistics,
+) -> Parity:
+    """The report's entry of a row of graphs; the long form is not in it."""
+    tokens = errors[row.chain[0], row.system.name]
+    found = divergences(evaluated, row.system.name)
+    rate, kl = measures.tokens.errors, measures.kl_mean
+    low, high = rate.interval(statistics.confidence) if rate else (None, None)
+    # An utterance that has ended has no error in later chunks.
+    chunks = zip_longest(*(one.encoder_errors for one in found.values()), fillvalue=0.0)
+    by_chunk = [max(chunk) for chunk in chunks]
+    return Parity(
+        reference=row.chain[0],
+        utterances=len(tokens.errors),
+        token_exact_utterances=int(tokens.exact.sum()),
+        reference_tokens=int(tokens.sizes.sum()),
+        token_errors=int(tokens.errors.sum()),
+        token_error_rate=rate.value if rate else None,
+        token_error_rate_low=low,
+        token_error_rate_high=high,
+        deep_utterances=len(found),
+        near_tie_errors=sum(
+            int(tokens.errors[index]) for index, one in found.items() if one.near_tie
+        ),
+        decisions=sum(len(one.kl) for one in found.values()),
+        kl=_kl(list(found.values()), kl, statistics) if kl else None,
+        encoder_max_abs_error=max(by_chunk, default=None),
+        encoder_max_abs_error_by_chunk=by_chunk,
+    )
+
+
+def long_form(evaluated: Evaluated, row: Row) -> LongForm | None:
+    """The report's entry of the recording of minutes; None without one compared deeply."""
+    if evaluated.long_form is None:
+        return None
+    records = evaluated.long_form.records
+    reference, found = records[row.chain[0]], records[row.system.name]
+    if found.divergence is None:
+        return None
+    return LongForm(
+        duration_s=evaluated.long_form.duration_s,
+        reference_tokens=len(reference.tokens),
+        token_errors=distance(reference, found),
+        encoder_errors=found.divergence.encoder_errors,
+    )
+
+
+def _kl(found: Sequence[Divergence], mean: Estimate, statistics: Statistics) -> Divergences:
+    kl = np.concatenate([one.kl for one in found])
+    low, high = mean.interval(statistics.confidence)
+    return Divergences(
+        mean=mean.value,
+        mean_low=low,
+        mean_high=high,
+        p99=float(np.quantile(kl, 0.99)),
+        max=float(kl.max()),
+    )

@@ -1,0 +1,1 @@
+"""Graph rewrites, one file each: what is matched and what replaces it."""

@@ -1,0 +1,93 @@
+"""A depthwise convolution over cached and new frames is one CausalConvWithState, time-major.
+
+It takes the place of two transposes, a concatenation, a convolution that the runtime computes
+channel by channel, and a slice for the next cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+from onnxscript.rewriter import pattern
+
+from quantkit.graph.constants import constant_of
+from quantkit.graph.convolutions import real_bias, unusual_attribute
+from quantkit.graph.domains import MICROSOFT
+
+TURNED = [0, 2, 1]
+
+
+class CausalConvolution(pattern.RewriteRuleClassBase):
+    """Frames [B, T, C], cache [B, K - 1, C], weight [C, 1, K]."""
+
+    def __init__(self, *, biased: bool) -> None:
+        super().__init__("biased causal convolution" if biased else "causal convolution")
+        self.biased = biased
+
+    def pattern(
+        self,
+        op: Any,
+        cache: ir.Value,
+        x: ir.Value,
+        weight: ir.Value,
+        bias: ir.Value,
+        start: ir.Value,
+        end: ir.Value,
+        axes: ir.Value,
+        one: ir.Value,
+    ) -> Any:
+        frames = op.Concat(cache, x, axis=1)
+        inputs = (weight, bias) if self.biased else (weight,)
+        convolved = op.Conv(
+            op.Transpose(frames, perm=TURNED),
+            *inputs,
+            _allow_other_attributes=True,
+            _outputs=["convolved"],
+        )
+        following = op.Slice(frames, start, end, axes, one, _outputs=["following"])
+        return op.Transpose(convolved, perm=TURNED), following
+
+    def check(  # type: ignore[override]
+        self,
+        _context: Any,
+        cache: ir.Value,
+        weight: ir.Value,
+        start: ir.Value,
+        convolved: ir.Value,
+        following: ir.Value,
+        x: ir.Value,
+        **_: Any,
+    ) -> Any:
+        result = pattern.MatchResult()
+        node, tensor, first = convolved.producer(), constant_of(weight), constant_of(start)
+        if node is None or tensor is None or len(tensor.shape) != 3 or first is None:
+            return result.fail("no constant weight [channels, 1, kernel]", weight)
+        channels, one, kernel = tensor.shape.numpy()
+        usual = {"group": channels, "strides": [1], "pads": [0, 0], "dilations": [1]}
+        if unusual := unusual_attribute(node, usual):
+            return result.fail(unusual, convolved)
+        shapes = (cache.shape, x.shape, following.shape)
+        sizes = [None if shape is None else shape[1] for shape in shapes]
+        if one != 1 or sizes != [kernel - 1, int(first.numpy().reshape(())), kernel - 1]:
+            return result.fail(f"cache, frames and next cache have {sizes} rows", cache)
+        return result
+
+    def rewrite(
+        self,
+        op: Any,
+        cache: ir.Value,
+        x: ir.Value,
+        weight: ir.Value,
+        bias: ir.Value | None = None,
+        **_: Any,
+    ) -> Any:
+        return op.CausalConvWithState(
+            x, weight, real_bias(bias), cache, channels_last=1, _outputs=2, _domain=MICROSOFT
+        )
+
+
+def fuse_causal_convolutions(model: ir.Model) -> int:
+    """Fuse depthwise convolutions with their caches in place; returns how many."""
+    rules = [CausalConvolution.rule(biased=biased) for biased in (True, False)]
+    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))

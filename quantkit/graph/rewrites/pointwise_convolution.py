@@ -1,0 +1,67 @@
+"""Conv1d with kernel 1 is a product: Conv(x) = T(MatMul(T(x), W) + b), T swapping C and time.
+
+Weight-only quantizers see MatMul but not Conv, and the two transposes meet those around the
+convolution module and vanish.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+from onnxscript.rewriter import pattern
+
+from quantkit.graph.constants import constant_of, lazy, read_constant
+from quantkit.graph.convolutions import real_bias, unusual_attribute
+from quantkit.graph.names import free_name
+
+CHANNELS_LAST = [0, 2, 1]
+
+
+class PointwiseConvolution(pattern.RewriteRuleClassBase):
+    """Conv(x, W[out, in, 1], b) -> Transpose(MatMul(Transpose(x), W[in, out]) + b)."""
+
+    def __init__(self, *, biased: bool) -> None:
+        super().__init__("biased pointwise convolution" if biased else "pointwise convolution")
+        self.biased = biased
+
+    def pattern(self, op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value) -> Any:
+        inputs = (x, weight, bias) if self.biased else (x, weight)
+        return op.Conv(*inputs, _allow_other_attributes=True, _outputs=["convolved"])
+
+    def check(  # type: ignore[override]
+        self, _context: Any, weight: ir.Value, convolved: ir.Value, **_: Any
+    ) -> Any:
+        result = pattern.MatchResult()
+        tensor, node = constant_of(weight), convolved.producer()
+        if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1 or node is None:
+            return result.fail("weight is no constant of shape [out, in, 1]", weight)
+        if weight.is_graph_output():
+            return result.fail("weight is an output of the graph", weight)
+        if tensor.dtype != ir.DataType.FLOAT:
+            return result.fail(f"weight is {tensor.dtype.name}", weight)
+        usual = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
+        if unusual := unusual_attribute(node, usual):
+            return result.fail(unusual, convolved)
+        return result
+
+    def rewrite(
+        self, op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value | None = None, **_: Any
+    ) -> Any:
+        tensor, name = constant_of(weight), str(weight.name)
+        if tensor is None or weight.graph is None:
+            raise ValueError(f"{name} is no constant")
+        outputs, inputs, _kernel = tensor.shape.numpy()
+        matrix = lazy(name, (inputs, outputs), lambda: read_constant(tensor)[:, :, 0].T)
+        # The convolution's weight goes with its node, so that its name is free.
+        weight.name = free_name(f"{name}.convolution", weight.graph.initializers)
+        product = op.MatMul(op.Transpose(x, perm=CHANNELS_LAST), op.initializer(matrix))
+        if real_bias(bias) is not None:
+            product = op.Add(product, bias)
+        return op.Transpose(product, perm=CHANNELS_LAST)
+
+
+def convert_pointwise_convolutions(model: ir.Model) -> int:
+    """Turn 1x1 convolutions over time into MatMul, in place; returns how many."""
+    rules = [PointwiseConvolution.rule(biased=biased) for biased in (True, False)]
+    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))

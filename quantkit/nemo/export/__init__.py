@@ -1,0 +1,1 @@
+"""NeMo modules as ONNX graphs."""

@@ -1,0 +1,1 @@
+"""`.nemo` files of strangers, opened without trusting them."""

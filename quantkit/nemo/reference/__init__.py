@@ -1,0 +1,1 @@
+"""The PyTorch reference: NeMo's own inference, untouched."""

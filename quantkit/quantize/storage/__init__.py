@@ -1,0 +1,1 @@
+"""How codes, scales and zero points lie in a graph."""

@@ -1,0 +1,89 @@
+"""What the rewrites match in the demo model, and that the gate holds them to the numbers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import onnx_ir as ir
+import pytest
+
+from quantkit.core.progress import Silent
+from quantkit.graph import fusion as fuse_stage
+from quantkit.graph import gate
+from quantkit.graph.fusion import fuse_model
+from tests.conftest import CHUNKS_MS, Stage
+
+
+def matches(directory: Path, graph: str) -> dict[str, int]:
+    report = json.loads((directory / "fuse.json").read_text())["rewrites"]
+    return {row["name"]: row["matches"] for row in report if row["graph"] == graph}
+
+
+def operators(path: Path) -> Counter[str]:
+    return Counter(node.op_type for node in ir.load(path).graph)
+
+
+@pytest.mark.parametrize("chunk_ms", CHUNKS_MS)
+def test_every_layer_is_matched(chunk_ms: int, fused: Stage) -> None:
+    directory = fused(chunk_ms)
+    layers = json.loads((directory / "streaming.json").read_text())["encoder"]["layers"]
+    found = matches(directory, "encoder")
+    assert found["pointwise convolution to MatMul"] == 2 * layers
+    assert found["packed projections"] == layers
+    assert found["heads"] == found["attention"] == found["causal convolution"] == layers
+    assert found["SiLU"] == 3 * layers
+    assert found["residual scale"] == 2 * layers
+    count = operators(directory / "encoder.onnx")
+    assert count["Sigmoid"] == layers  # the gates of the linear units
+    assert count["Identity"] == count["Constant"] == count["CastLike"] == 0
+    # What is left of the stem and of the one query that each layer turns.
+    assert count["Conv"] == count["Relu"] + 2
+    assert count["Transpose"] == layers + 1
+    assert count["Reshape"] <= 2 * layers + 5
+
+
+def test_errors_are_rounding(fused: Stage) -> None:
+    report = json.loads((fused(560) / "fuse.json").read_text())["rewrites"]
+    assert max(row.get("max_relative_error", 0.0) for row in report) < 1e-5
+
+
+def zeroed_position_bias(model: ir.Model) -> int:
+    """What the stock conformer fusion does in effect: part of the position term is lost."""
+    names = [name for name in model.graph.initializers if name.endswith("position_bias")]
+    for name in names:
+        value = model.graph.initializers[name]
+        assert value.const_value is not None
+        value.const_value = ir.tensor(value.const_value.numpy() * 0, name=name)
+    return len(names)
+
+
+def dropped_cache_mask(model: ir.Model) -> int:
+    """Let attention see the part of the cache that is not yet filled."""
+    for node in model.graph:
+        sources = {}
+        for value in node.inputs:
+            producer = value.producer() if value is not None else None
+            if producer is not None and value is not None:
+                sources[producer.op_type] = value
+        if node.op_type == "And" and sources.keys() == {"GreaterOrEqual", "Less"}:
+            ir.convenience.replace_all_uses_with(node.outputs[0], sources["Less"])
+            return 1
+    return 0
+
+
+@pytest.mark.parametrize("rewrite", [zeroed_position_bias, dropped_cache_mask])
+def test_a_rewrite_that_changes_numbers_is_refused_by_name(
+    rewrite: fuse_stage.Rewrite, exported: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = fuse_stage.REWRITES
+    monkeypatch.setattr(fuse_stage, "REWRITES", (*good[:2], ("the wrong one", rewrite)))
+    with pytest.raises(gate.FusionError, match=r"'the wrong one' is refused.*step"):
+        fuse_model(exported(560), tmp_path, Silent())
+
+
+def test_the_same_input_gives_the_same_bytes(exported: Stage, fused: Stage, tmp_path: Path) -> None:
+    fuse_model(exported(560), tmp_path, Silent())
+    first = {path.name: path.read_bytes() for path in fused(560).iterdir()}
+    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
