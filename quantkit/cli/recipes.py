@@ -44,22 +44,23 @@ def build(
         plan: only print each stage, whether its result is stored and why it would run.
         force: run every stage again.
     """
-    from quantkit import pipeline
+    from quantkit.build.artifact import build, plan_build
     from quantkit.build.progress import progress_on
+    from quantkit.build.store import Store
     from quantkit.recipe.load import load_recipe, located
 
     loaded = load_recipe(recipe, set_)
     target = out or Path("artifacts") / loaded.name
-    shelf = pipeline.Store(store)
+    results = Store(store)
     if plan:
         with located(recipe, set_):
-            rows = pipeline.plan_build(loaded, target, shelf, force=force)
+            rows = plan_build(loaded, target, results, force=force)
         for row in rows:
             say(plan_line(row))
         return
     with located(recipe, set_):
         _tell_left_out(loaded)
-        built = pipeline.build(loaded, target, shelf, progress_on(messages()), force=force)
+        built = build(loaded, target, results, progress_on(messages()), force=force)
     for graph, facts in built.manifest["graphs"].items():
         for note in facts.get("notes", []):
             complain(f"note: {graph}: {note}")
@@ -88,20 +89,19 @@ def calibrate(
         hessians: measure all second moments of each input too, also if the scheme needs none.
         out: also copy the statistics there, for `quantkit quantize --calibration`.
     """
-    from quantkit import pipeline
+    from quantkit.build.calibration import calibrate_recipe, check_copy, copy_statistics
     from quantkit.build.progress import progress_on
+    from quantkit.build.store import Store
     from quantkit.recipe.load import load_recipe, located
 
     if out is not None:
-        pipeline.check_copy(out)
-    loaded, shelf = load_recipe(recipe, set_), pipeline.Store(store)
+        check_copy(out)
+    loaded, results = load_recipe(recipe, set_), Store(store)
     with located(recipe, set_):
         _tell_left_out(loaded)
-        calibrated = pipeline.calibrate_recipe(
-            loaded, shelf, progress_on(messages()), hessians=hessians
-        )
+        calibrated = calibrate_recipe(loaded, results, progress_on(messages()), hessians=hessians)
     if out is not None:
-        pipeline.copy_statistics(calibrated, out)
+        copy_statistics(calibrated, out)
     show(calibration_table(calibrated.report))
     say(f"statistics in {out or calibrated.directory}")
 
@@ -127,8 +127,9 @@ def sensitivity(
         json: also write the measurements there.
         plot: also draw them there, an .svg or .png file.
     """
-    from quantkit import pipeline
     from quantkit.build.progress import progress_on
+    from quantkit.build.sensitivity import measure_recipe
+    from quantkit.build.store import Store
     from quantkit.calibrate.sensitivity.plot import check_plot, plot_sensitivity
     from quantkit.core.files import write_json
     from quantkit.recipe.load import load_recipe, located
@@ -141,7 +142,7 @@ def sensitivity(
     loaded = load_recipe(recipe, set_)
     with located(recipe, set_):
         _tell_left_out(loaded)
-        measured = pipeline.measure_recipe(loaded, pipeline.Store(store), progress_on(messages()))
+        measured = measure_recipe(loaded, Store(store), progress_on(messages()))
     if json is not None:
         write_json(json, measured.sensitivity)
     if plot is not None:

@@ -18,7 +18,7 @@ import pytest
 
 from quantkit.report.schema import Report
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PROMPTS = ROOT / "calibration" / "asterisk-parity"
 GAME = ROOT / "calibration" / "game-parity"
 FILES = ("report.json", "report.md", "report.html", "junit.xml")

@@ -89,7 +89,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(
 
 
 def test_nothing_in_the_files_names_the_machine(exported: Stage) -> None:
-    here = str(Path(__file__).parent.parent).encode()
+    here = str(Path(__file__).parents[3]).encode()
     for path in exported(560).iterdir():
         content = path.read_bytes()
         assert here not in content

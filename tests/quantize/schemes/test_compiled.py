@@ -24,7 +24,7 @@ def _run(folder: Path, **environment: str) -> str:
     """What the loop finds, and how many compiled loops were there."""
     (folder / "loop.py").write_text(_LOOP)
     os.utime(folder / "loop.py", (0, 0))  # the cache asks whether the file has changed
-    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "NUMBA_CACHE_DIR": str(folder / "cache")}
+    own = {"PYTHONPATH": str(Path(__file__).parents[3]), "NUMBA_CACHE_DIR": str(folder / "cache")}
     locator = "numba.core.caching.UserProvidedCacheLocator"
     own |= {"NUMBA_CACHE_LOCATOR_CLASSES": locator} | environment
     done = subprocess.run(
@@ -56,5 +56,5 @@ def test_a_full_disk_is_no_reason_to_stop(tmp_path) -> None:
         "def full(*_):\n    raise OSError(28, 'No space left on device')\n"
         "caching.IndexDataCacheFile.save = full\n"
     )
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
     assert _run(tmp_path, PYTHONPATH=path) == "6.0 0\n"
