@@ -76,7 +76,7 @@ def test_workers_that_would_say_something_else_are_named(
 ) -> None:
     other = tmp_path / "quantkit"
     shutil.copytree(Path(quantkit.__file__).parent, other)
-    with (other / "stream/mel.py").open("a") as file:
+    with (other / "runtime/mel.py").open("a") as file:
         file.write("# changed\n")
     address = cluster.scheduler_address
     command = ["-m", "distributed.cli.dask_worker", address, "--nthreads", "2", "--no-nanny"]
