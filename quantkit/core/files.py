@@ -66,7 +66,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path, PARTIAL)
-    with named_errors(path), _locked(partial, os.O_RDWR | os.O_CREAT) as handle:
+    writing = os.O_RDWR | os.O_CREAT
+    with _put_away(partial), named_errors(path), _locked(partial, writing) as handle:
         try:
             os.truncate(handle, 0)
             with os.fdopen(os.dup(handle), "wb") as file:
@@ -127,7 +128,7 @@ def scratch_directory(path: Path) -> Iterator[Path]:
 
     Another process that wants the same one waits. What a killed one left in it is removed.
     """
-    with _directory(path), _lent(path):
+    with _put_away(path), _directory(path), _lent(path):
         yield path
 
 
@@ -162,7 +163,7 @@ def complete_directory(final: Path) -> Iterator[Path]:
     """
     final = _followed(final)
     temporary = _beside(final, PARTIAL)
-    with _directory(temporary):
+    with _put_away(temporary), _directory(temporary):
         try:
             recover(final)
             with named_errors(temporary):
@@ -207,6 +208,16 @@ def sweep(directory: Path) -> None:
             recover(retired.with_name(retired.name[1 : -len(_RETIRED)]), wait=False)
     for left in directory.glob(f".*{PARTIAL}"):
         _remove_dead(left)
+
+
+@contextmanager
+def _put_away(path: Path) -> Iterator[None]:
+    """Leave nothing at `path` if a signal comes when it was just made and nothing holds it yet."""
+    try:
+        yield
+    except BaseException:
+        _remove_dead(path)
+        raise
 
 
 def _remove_dead(left: Path) -> None:

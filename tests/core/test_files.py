@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -273,4 +274,26 @@ def test_digests_do_not_depend_on_the_order_of_keys() -> None:
 def test_not_a_number_is_never_written(tmp_path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: write_bytes(path, b"content"),
+        lambda path: complete_directory(path).__enter__(),
+        lambda path: scratch_directory(path).__enter__(),
+    ],
+    ids=["write_bytes", "complete_directory", "scratch_directory"],
+)
+def test_a_signal_before_the_lock_leaves_nothing(make, tmp_path, monkeypatch) -> None:
+    flock = fcntl.flock
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "made")
     assert not list(tmp_path.iterdir())

@@ -84,7 +84,9 @@ def test_killed_at_any_moment(command, how, nursery, shop, tmp_path) -> None:
         tried = shutil.copytree(shop, tmp_path / f"{trial}")
         ended = nursery.run(tried, words, moment, how)
         what = f"{command} at {moment} of {touches}: {ended['said']}"
-        if how == signal.SIGTERM:
+        if ended["code"] == 0:  # the number of touches varies, and the last may not come
+            assert moment > 0.8 * touches, what
+        elif how == signal.SIGTERM:
             assert ended["code"] == 143, what
             assert ended["said"].splitlines()[-1] == TOLD, what
             assert "Traceback" not in ended["said"], what
