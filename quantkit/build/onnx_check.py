@@ -29,8 +29,6 @@ FACTOR = 5.0
 _MOST = 1.0
 #: What activations in 8 bits add to the relative error of a product.
 ACTIVATIONS = 0.02
-#: Runs of the calibration that are compared.
-_RUNS = 2
 #: What computes something else each time.
 _CHANCE = {
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
@@ -60,7 +58,7 @@ class FloatRun:
 
 
 def run_float(model: Path, graph: ir.Model, calibration: Sequence[Path], folder: Path) -> FloatRun:
-    """Open a float model and compute with inputs of the calibration, or with random ones.
+    """Open a float model and compute with the first inputs of the calibration, or with random ones.
 
     Args:
         model: the ONNX file.
@@ -69,13 +67,16 @@ def run_float(model: Path, graph: ir.Model, calibration: Sequence[Path], folder:
         folder: existing directory for the inputs.
 
     Raises:
-        InputError: ONNX Runtime does not load the model.
+        InputError: ONNX Runtime does not load the model, or does not compute with the calibration.
     """
-    inputs = [*calibration[:_RUNS], *save_random_inputs(graph, folder)]
+    inputs = [*calibration[:1]] or save_random_inputs(graph, folder)
     ran = run_apart(model, inputs, folder, weights=stored_bytes(graph), quick=True)
     if ran.loaded is False:
         raise InputError(f"{model}: ONNX Runtime cannot load it: {ran.problem}")
     problem = ran.problem or "inputs of its types and sizes cannot be made up"
+    if calibration and ran.fed is None:
+        # What crashes, hangs or is huge would do so to this process next.
+        raise InputError(f"{model.name}: calibration run 1 fails: {problem}")
     by_chance = any(node.op_type in _CHANCE for node in graph.graph.all_nodes())
     return FloatRun(
         None if ran.fed is None else inputs[ran.fed], problem, ran.outputs, by_chance=by_chance

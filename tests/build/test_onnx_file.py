@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
+from quantkit.graph import apart
 from quantkit.quantize.options import AccuracyLevel, Bits, Rule, SchemeSettings
 from quantkit.quantize.schemes.gptq import GptqSettings
 from quantkit.quantize.schemes.kquant import KQuantSettings, k_quant
@@ -248,6 +249,33 @@ def test_calibration_is_given_where_it_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"wrong\.npz.* input 'x' is missing; input 'mel' is unkn"):
         quantize_file(path, needing, tmp_path / "small.onnx", Silent(), files)
     assert not (tmp_path / "small.onnx").exists()
+
+
+def test_a_model_that_never_ends_is_not_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs in a process of its own first, as this one could not be stopped."""
+    monkeypatch.setattr(apart, "SECONDS", 5.0)
+    value = helper.make_tensor_value_info
+    ports = [value("again", TensorProto.BOOL, []), value("state", TensorProto.FLOAT, None)]
+    body = helper.make_graph(
+        [helper.make_node("Identity", [port.name], [f"{port.name}_out"]) for port in ports],
+        "body",
+        [value("step", TensorProto.INT64, []), *ports],
+        [value("again_out", TensorProto.BOOL, []), value("state_out", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"]),
+        helper.make_node("Loop", ["steps", "", "product"], ["y"], body=body),
+    ]
+    constants = {"w": matrix(64, 32), "steps": np.array(2**62)}
+    model = save_graph(tmp_path / "m.onnx", nodes, {"x": [4, 64]}, ["y"], constants)
+    calibration = tmp_path / "run.npz"
+    np.savez(calibration, allow_pickle=False, x=np.ones((4, 64), np.float32))
+    settings = KQuantSettings(bits=4, importance="activation")
+    with pytest.raises(InputError, match=r"m\.onnx: calibration run 1 fails: it takes longer than"):
+        quantize_file(model, settings, tmp_path / "o.onnx", Silent(), [calibration])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "run.npz"]
 
 
 @pytest.fixture(scope="module", params=[encoders.export_traced, encoders.export_program])
