@@ -16,7 +16,7 @@ EXPECTED = (QuantkitError, OSError, MemoryError, ModuleNotFoundError)
 #: Importable names of the optional extras, for the message when one is missing.
 _EXTRAS = {
     "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
-    "sentencepiece kaldialign scipy threadpoolctl psutil whisper_normalizer",
+    "sentencepiece kaldialign scipy threadpoolctl psutil grimp whisper_normalizer",
     "eval": "datasets joblib jinja2 junitparser",
     "clients": "onnxruntime_genai sherpa_onnx",
     "cluster": "dask distributed",

@@ -27,36 +27,31 @@ def library_versions(packages: Iterable[str], extra: str = "build") -> dict[str,
     return versions
 
 
-def code_digest(*modules: str) -> str:
-    """Digest of the sources of modules of quantkit and of all that they import of it.
+def code_digest(module: str) -> str:
+    """Digest of the sources of a module of quantkit and of all that it imports of it.
 
     Imports inside functions count; those for type checkers alone do not.
 
     Raises:
         ValueError: there is no such module.
-        MissingExtraError: grimp, which reads the imports, is not installed.
     """
     graph = _imports()
-    reached = set(modules)
-    for module in modules:
-        if module not in graph.modules:
-            raise ValueError(f"{module}: no such module")
-        reached |= graph.find_upstream_modules(module)
+    if module not in graph.modules:
+        raise ValueError(f"{module}: no such module")
+    reached = {module, *graph.find_upstream_modules(module)}
     # Importing a module runs the packages that it lies in.
     reached |= {name.rsplit(".", depth)[0] for name in reached for depth in range(name.count("."))}
-    files = {name: sha256_file(_source(name)) for name in sorted(reached)}
-    return sha256_json(files)[:12]
+    return sha256_json({name: _source_digest(name) for name in reached})[:12]
 
 
 @cache
 def _imports() -> Any:
-    try:
-        import grimp
-    except ImportError:
-        raise MissingExtraError("grimp", "build") from None
+    import grimp
+
     return grimp.build_graph("quantkit", cache_dir=None, exclude_type_checking_imports=True)
 
 
-def _source(module: str) -> Path:
+@cache
+def _source_digest(module: str) -> str:
     path = Path(__file__).parents[2].joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return sha256_file(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
