@@ -37,7 +37,7 @@ from quantkit.bench.exported import SETTINGS_FILE, ExportedSettings
 from quantkit.core.errors import InputError, QuantkitError
 from quantkit.core.files import complete_directory, sha256_file, write_json
 from quantkit.quantize.schemes.olive_process import run_olive
-from quantkit.quantize.schemes.ort_dynamic import OrtDynamicSettings
+from quantkit.quantize.schemes.ort_dynamic import quantize_by_ort
 
 #: Names of the inputs and outputs of each network, as onnxruntime-genai binds them.
 PORTS = {
@@ -126,7 +126,7 @@ def build_incumbent(checkpoint: Path, chunk_ms: int, out: Path) -> dict[str, Any
         graphs = {name: plain / f"{name}.onnx" for name in PORTS}
         graphs["decoder"] = _folded(graphs["decoder"], work)
         (folder / "int8").mkdir()
-        OrtDynamicSettings().rewrite(graphs, folder / "int8")
+        quantize_by_ort(graphs, folder / "int8")
         for name, predicts in CANDIDATES.items():
             settings = ExportedSettings(
                 chunk_frames=request["frames"] - PRE_ENCODE_FRAMES,

@@ -16,8 +16,7 @@ from quantkit.graph.files import load_model, move_model, save_model, stored_byte
 from quantkit.graph.product_forms import expose_products, weights_as_constants
 from quantkit.quantize.graphs import quantized
 from quantkit.quantize.moments import MOMENTS, Moments, load_moments
-from quantkit.quantize.options import AnyScheme
-from quantkit.quantize.schemes.graph_scheme import GraphScheme
+from quantkit.quantize.settings import OliveSettings, OrtDynamicSettings, Scheme
 from quantkit.quantize.storage.matrices import find_matrices
 from quantkit.quantize.storage.tensors import GraphReport
 
@@ -27,7 +26,7 @@ _LONGEST_NAME = 255
 
 def quantize_file(
     model: Path,
-    settings: AnyScheme,
+    settings: Scheme,
     out: Path,
     progress: Progress,
     calibration: Sequence[Path] = (),
@@ -138,18 +137,18 @@ def _fitting(moments: Moments, statistics: Path, model: Path, graph: ir.Model) -
     return {f"{model.stem}/{name}": moments[f"{best}/{name}"] for name in known[best]}
 
 
-def _require_space(graph: ir.Model, settings: AnyScheme, out: Path, *, copied: bool) -> None:
+def _require_space(graph: ir.Model, settings: Scheme, out: Path, *, copied: bool) -> None:
     """Refuse at once what cannot be written: copies of the float model, and the least of `out`."""
     size = stored_bytes(graph)
     matrices = sum(matrix.tensor.nbytes for matrix in find_matrices(graph))
     copies = size if copied else 0
-    if isinstance(settings, GraphScheme):
+    if isinstance(settings, OliveSettings | OrtDynamicSettings):
         copies += size
     # Not less than two of 32 bits stay of a matrix.
     require_space(out.parent, copies + size - matrices * 30 // 32, f"{out.name} and its scratch")
 
 
-def _check_calibration(settings: AnyScheme, calibration: Sequence[Path]) -> None:
+def _check_calibration(settings: Scheme, calibration: Sequence[Path]) -> None:
     if settings.needs_activations and not calibration:
         raise InputError(
             f"calibration: scheme {settings.scheme!r} needs inputs of the model to measure what "
@@ -183,7 +182,7 @@ def _check_target(model: Path, graph: ir.Model, out: Path) -> None:
 def _observe(
     model: Path,
     graph: ir.Model,
-    settings: AnyScheme,
+    settings: Scheme,
     calibration: Sequence[Path],
     progress: Progress,
 ) -> Moments:

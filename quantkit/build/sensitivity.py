@@ -13,7 +13,8 @@ from quantkit.build.store import Store
 from quantkit.graph.files import load_model
 from quantkit.quantize.widths.budget import AllocationReport
 from quantkit.quantize.widths.measured import Sensitivity, load_sensitivity
-from quantkit.quantize.widths.mixed import MixedSettings, resolve
+from quantkit.quantize.widths.mixed import resolve
+from quantkit.quantize.widths.settings import MixedSettings
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import parse_source
 

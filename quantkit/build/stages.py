@@ -12,11 +12,9 @@ from quantkit.build.engine import Stage, Workspace, stage_version
 from quantkit.build.speech import heard, speech_inputs, speech_stages
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.versions import library_versions
-from quantkit.quantize.options import SchemeSettings
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.widths.mixed import MixedSettings
-from quantkit.quantize.widths.settings import CHOICES
-from quantkit.recipe.schema import Recipe
+from quantkit.quantize.settings import BlockScheme
+from quantkit.quantize.widths.settings import CHOICES, MixedSettings
+from quantkit.recipe.schema import QuantizeSettings, Recipe
 from quantkit.speech.manifest import manifest_digest
 from quantkit.speech.settings import CalibrateSettings
 
@@ -174,9 +172,9 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
             "calibrate.manifest=FILE"
         )
     if isinstance(settings, MixedSettings):
-        algorithm: SchemeSettings = settings.base
+        algorithm: BlockScheme = settings.base
         key, widths = "quantize.base", settings.choices
-    elif isinstance(settings, SchemeSettings):
+    elif isinstance(settings, BlockScheme):
         algorithm, key, widths = settings, "quantize", CHOICES
     else:
         raise SettingError(

@@ -13,20 +13,27 @@ from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
-from quantkit.quantize.options import AnyScheme, MatrixScheme, SchemeSettings
 from quantkit.quantize.schemes.equalize import equalize_norms
-from quantkit.quantize.schemes.graph_scheme import GraphScheme, rewritten
+from quantkit.quantize.schemes.tools import rewritten
+from quantkit.quantize.settings import (
+    BlockScheme,
+    MatrixScheme,
+    OliveSettings,
+    OrtDynamicSettings,
+    Scheme,
+)
 from quantkit.quantize.storage.matrices import Inputs, MatrixKey, WeightMatrix, find_matrices
 from quantkit.quantize.storage.tensors import GraphReport, quantize_matrices
 from quantkit.quantize.widths.budget import ALLOCATION
-from quantkit.quantize.widths.mixed import MixedSettings, resolve
+from quantkit.quantize.widths.mixed import resolve
 from quantkit.quantize.widths.selection import select
+from quantkit.quantize.widths.settings import MixedSettings
 
 
 def quantize_model(
     model: Path,
     calibration: Path | None,
-    settings: AnyScheme,
+    settings: Scheme,
     out: Path,
     progress: Progress,
     sensitivity: Path | None = None,
@@ -70,7 +77,7 @@ def quantize_model(
 def quantized(
     graphs: Mapping[str, ir.Model],
     moments: Moments | None,
-    settings: AnyScheme,
+    settings: Scheme,
     folder: Path,
     progress: Progress,
 ) -> Iterator[tuple[str, ir.Model, GraphReport]]:
@@ -89,7 +96,7 @@ def quantized(
     Raises:
         InputError: as quantize_model.
     """
-    if isinstance(settings, GraphScheme):
+    if isinstance(settings, OliveSettings | OrtDynamicSettings):
         yield from rewritten(graphs, settings, folder, progress)
     elif isinstance(settings, MatrixScheme):
         reports = quantize_graphs(graphs, moments, settings, progress)
@@ -126,7 +133,7 @@ def quantize_graphs(
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         }
         inputs = _inputs(graph, moments, settings, blind)
-        if isinstance(settings, SchemeSettings) and settings.equalize:
+        if isinstance(settings, BlockScheme) and settings.equalize:
             inputs = equalize_norms(
                 [matrix for matrix in found if matrix.key not in blind],
                 {matrix.name: own[matrix.key] for matrix in found if matrix.key in own},
@@ -183,7 +190,7 @@ def _inputs(
     return inputs
 
 
-def _load(calibration: Path | None, settings: AnyScheme) -> Moments | None:
+def _load(calibration: Path | None, settings: Scheme) -> Moments | None:
     if not settings.needs_activations:
         return None
     if calibration is None:

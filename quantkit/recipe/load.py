@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from quantkit.core.errors import InputError, SettingError
-from quantkit.quantize.widths.mixed import MixedSettings
+from quantkit.quantize.widths.settings import MixedSettings
 from quantkit.recipe.accepted import keys_of, schema_at, tag_at, words
 from quantkit.recipe.document import Document, describe, dotted, read_document, undotted
 from quantkit.recipe.schema import Recipe

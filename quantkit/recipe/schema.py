@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.widths.mixed import MixedSettings
+from quantkit.quantize.settings import FileScheme
+from quantkit.quantize.widths.settings import MixedSettings
 from quantkit.recipe.source import parse_source
 from quantkit.speech.settings import CalibrateSettings, Count, NameText, Strict
+
+QuantizeSettings = Annotated[FileScheme | MixedSettings, Field(discriminator="scheme")]
 
 #: Milliseconds of audio that a model takes at once.
 ChunkMs = Annotated[int, Field(gt=0, le=60_000, multiple_of=10)]

@@ -14,10 +14,16 @@ from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph import apart
-from quantkit.quantize.options import AccuracyLevel, Bits, Rule, SchemeSettings
-from quantkit.quantize.schemes.gptq import GptqSettings
-from quantkit.quantize.schemes.kquant import KQuantSettings, k_quant
-from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.quantize.schemes.kquant import k_quant
+from quantkit.quantize.settings import (
+    AccuracyLevel,
+    Bits,
+    BlockScheme,
+    GptqSettings,
+    KQuantSettings,
+    RtnSettings,
+    Rule,
+)
 from quantkit.quantize.storage.packing import PackedMatrix, unpack
 from quantkit.quantize.storage.tensors import GraphReport
 from tests.build import encoders
@@ -26,7 +32,7 @@ from tests.quantize.graphs import matrix, run, save_graph, two_layers
 EXACT = KQuantSettings(accuracy_level=0)
 
 
-def quantize(model: Path, out: Path, settings: SchemeSettings = EXACT) -> GraphReport:
+def quantize(model: Path, out: Path, settings: BlockScheme = EXACT) -> GraphReport:
     return quantize_file(model, settings, out, Silent())
 
 

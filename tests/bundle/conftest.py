@@ -11,7 +11,7 @@ from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.core.progress import Silent
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.quantize.settings import RtnSettings
 from quantkit.speech.manifest import Utterance, read_manifest
 from tests.bundle.test_native import FACTS
 from tests.conftest import ROOT, Stage

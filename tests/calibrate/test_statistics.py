@@ -20,7 +20,7 @@ from quantkit.core.files import sha256_file
 from quantkit.core.progress import Progress, Silent
 from quantkit.quantize.graphs import quantize_model
 from quantkit.quantize.moments import load_moments
-from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.quantize.settings import KQuantSettings
 from quantkit.runtime.decoders.transducer import Prediction
 from quantkit.runtime.encoders.chunks import ChunkWindows
 from quantkit.runtime.mel import LogMel

@@ -71,7 +71,7 @@ def int4(
 ) -> GraphSystem:
     """The same in 4 bits: another model than PyTorch's, so that something is to be measured."""
     from quantkit.quantize.graphs import quantize_model
-    from quantkit.quantize.schemes.rtn import RtnSettings
+    from quantkit.quantize.settings import RtnSettings
 
     out = tmp_path_factory.mktemp("int4")
     quantize_model(fused(560), None, RtnSettings(scheme="rtn"), out, Silent())

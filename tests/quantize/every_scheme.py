@@ -7,13 +7,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import Bits, BlockSize, Rule, SchemeSettings
-from quantkit.quantize.schemes.gptq import GptqSettings
-from quantkit.quantize.schemes.kquant import KQuantSettings
-from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.settings import (
+    Bits,
+    BlockScheme,
+    BlockSize,
+    GptqSettings,
+    KQuantSettings,
+    RtnSettings,
+    Rule,
+)
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 
-SCHEMES: dict[str, SchemeSettings] = {
+SCHEMES: dict[str, BlockScheme] = {
     "rtn": RtnSettings(),
     "rtn-symmetric": RtnSettings(symmetric=True),
     "kquant-none": KQuantSettings(importance="none"),
@@ -43,4 +49,4 @@ def moments(rows: int, seed: int = 0) -> InputMoments:
 def quantize(scheme: str, weight: FloatArray, bits: Bits, size: BlockSize) -> QuantizedMatrix:
     """Quantize float32 [K, N] in any memory layout, with moments of its inputs."""
     chosen = SCHEMES[scheme].following(Rule(match="*", bits=bits, block_size=size))
-    return chosen.quantize(np.ascontiguousarray(weight), moments(weight.shape[0]))
+    return quantize_matrix(np.ascontiguousarray(weight), chosen, moments(weight.shape[0]))

@@ -10,7 +10,7 @@ import pytest
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.quantize.settings import KQuantSettings
 from tests.quantize.graphs import matrix, run, two_layers
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantkit.quantize.options import Bits, BlockSize
+from quantkit.quantize.settings import Bits, BlockSize
 from quantkit.quantize.storage.blocks import FloatArray
 from quantkit.quantize.storage.packing import pack, unpack
 from tests.quantize.every_scheme import MATRICES, SCHEMES, quantize

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.schemes.kquant import KQuantSettings
-from quantkit.quantize.schemes.rtn import RtnSettings
-from quantkit.quantize.settings import parse_settings
+from quantkit.quantize.settings import KQuantSettings, RtnSettings, parse_settings
 
 
 def test_the_scheme_chooses_the_class() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quantkit.core.errors import InputError, SettingError
-from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.quantize.settings import KQuantSettings
 from quantkit.recipe.load import load_recipe, located
 
 GOOD = """schema: 1

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from quantkit.quantize.schemes.int8_dynamic import Int8DynamicSettings
-from quantkit.quantize.schemes.olive import OliveSettings
-from quantkit.quantize.schemes.ort_dynamic import OrtDynamicSettings
-from quantkit.quantize.settings import QuantizeSettings
-from quantkit.quantize.widths.mixed import MixedSettings
+from quantkit.quantize.settings import Int8DynamicSettings, OliveSettings, OrtDynamicSettings
+from quantkit.quantize.widths.settings import MixedSettings
 from quantkit.recipe.load import load_recipe
+from quantkit.recipe.schema import QuantizeSettings
 from quantkit.recipe.source import DemoSource, HubSource, parse_source
 from quantkit.speech.manifest import read_manifest
 

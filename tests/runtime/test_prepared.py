@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.quantize.settings import RtnSettings
 from quantkit.runtime import prepared
 from quantkit.runtime.prepared import FOLDER, open_prepared
 from quantkit.runtime.sessions import PROVIDERS, open_session

@@ -20,7 +20,7 @@ from quantkit.core.progress import Progress, Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_graphs
 from quantkit.quantize.moments import Moments, load_moments
-from quantkit.quantize.options import SchemeSettings
+from quantkit.quantize.settings import BlockScheme
 from quantkit.quantize.storage.matrices import find_matrices
 from quantkit.quantize.storage.tensors import TensorReport
 from quantkit.quantize.widths.measured import (
@@ -41,7 +41,7 @@ def measure_sensitivity(
     model: Path,
     calibration: Path | None,
     recordings: Sequence[Recording],
-    settings: SchemeSettings,
+    settings: BlockScheme,
     widths: Sequence[Width],
     out: Path,
     scratch: Path,
@@ -113,7 +113,7 @@ class _Bench:
         model: Path,
         names: Sequence[str],
         judge: Judge,
-        settings: SchemeSettings,
+        settings: BlockScheme,
         moments: Moments | None,
         scratch: Path,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Equalisation: what a layer norm hands to matrices is scaled down, their rows are scaled up.
+"""Equalization: what a layer norm hands to matrices is scaled down, their rows are scaled up.
 
 A norm's output x * gamma + beta that goes into matrices W alone may be divided by any s > 0, one
 number a channel, as gamma / s and beta / s, if the rows of W are multiplied by it: the same
@@ -21,7 +21,8 @@ from quantkit.core.progress import Progress
 from quantkit.graph.constants import constant_of, replace_constant, scaled
 from quantkit.graph.domains import MICROSOFT
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import MatrixScheme
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.settings import MatrixScheme
 from quantkit.quantize.storage.blocks import FloatArray
 from quantkit.quantize.storage.matrices import Inputs, WeightMatrix
 
@@ -46,7 +47,7 @@ class NormedMatrices:
 
 
 def normed_matrices(matrices: Sequence[WeightMatrix]) -> Iterator[NormedMatrices]:
-    """The norms of a graph that can be equalised, in the order of their first matrix."""
+    """The norms of a graph that can be equalized, in the order of their first matrix."""
     by_input: dict[ir.Value, list[WeightMatrix]] = {}
     for matrix in matrices:
         source = matrix.nodes[0].inputs[0]
@@ -74,7 +75,7 @@ def equalize_norms(
     inputs: Inputs,
     progress: Progress,
 ) -> Inputs:
-    """Equalise the norms of a graph in place, where that lowers the output error.
+    """Equalize the norms of a graph in place, where that lowers the output error.
 
     Args:
         matrices: all of the graph; find them again afterwards.
@@ -147,10 +148,11 @@ def _output_error(
 ) -> float:
     """Mean squared output error, summed over outputs, of what is stored of scale * weight."""
     if moments.hessian is None:
-        raise ValueError("equalisation needs the Hessian of the inputs")
-    stored = settings.quantize(weight * scale[:, None], moments.divided(scale)).dequantize()
-    rest = stored / scale[:, None] - weight
-    return float(np.vdot(rest, moments.hessian @ rest))
+        raise ValueError("equalization needs the Hessian of the inputs")
+    scaled_weight = weight * scale[:, None]
+    stored = quantize_matrix(scaled_weight, settings, moments.divided(scale)).dequantize()
+    residual = stored / scale[:, None] - weight
+    return float(np.vdot(residual, moments.hessian @ residual))
 
 
 def _apply(group: NormedMatrices, scale: NDArray[np.float32]) -> None:

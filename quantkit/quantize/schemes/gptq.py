@@ -14,65 +14,15 @@ and scales follows: it also lets early rows answer to late ones.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.linalg import LinAlgError, cholesky
 from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import InputError
-from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import SchemeSettings
-from quantkit.quantize.schemes.kquant import CLIPS, OFFSETS, ROUNDS, KQuantSettings
+from quantkit.quantize.schemes.kquant import CLIPS, OFFSETS, ROUNDS
+from quantkit.quantize.settings import Grid, Order
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
-
-Grid = Literal["rtn", "kquant"]
-Order = Literal["activation", "stored"]
-
-
-class GptqSettings(SchemeSettings):
-    """Error compensation on the grid of another scheme."""
-
-    scheme: Literal["gptq"] = "gptq"
-    grid: Grid = Field("kquant", description="how scale and zero point of a block are chosen")
-    order: Order = Field("activation", description="which rows are rounded first: heavy, or last")
-    damping: float = Field(
-        0.01, gt=0, le=1, description="share of the mean diagonal that is added to the Hessian's"
-    )
-    sweeps: int = Field(2, ge=0, le=20, description="passes of coordinate descent afterwards")
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """The compiler of the loops, and what factorises the Hessian."""
-        return (*super().libraries, "scipy")
-
-    @property
-    def needs_hessians(self) -> bool:
-        """Always."""
-        return True
-
-    def blind(self) -> KQuantSettings:
-        """k-quant in the same widths."""
-        return KQuantSettings(
-            bits=self.bits, block_size=self.block_size, accuracy_level=self.accuracy_level
-        )
-
-    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
-        """Quantize one matrix float32 [K, N]; moments with the Hessian are needed."""
-        if moments is None or moments.hessian is None:
-            raise ValueError("gptq needs the Hessian of the inputs")
-        return gptq(
-            weight,
-            moments.hessian,
-            self.bits,
-            self.block_size,
-            grid=self.grid,
-            order=self.order,
-            damping=self.damping,
-            sweeps=self.sweeps,
-        )
 
 
 def gptq(

@@ -13,16 +13,11 @@ point afterwards and neither scores nor refits the result, and shrinks the range
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import SchemeSettings
+from quantkit.quantize.settings import Importance
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
-
-Importance = Literal["none", "weight", "activation"]
 
 # Factors on the range of a block, and codes that its zero point moves by. At 2 bits they come
 # within 0.1 % of trying everything, at 4 bits more of them gain less than 0.2 %; at 8 bits the
@@ -38,32 +33,6 @@ OFFSETS = {
     8: np.array([0, -1, 1], np.float32),
 }
 ROUNDS = 2
-
-
-class KQuantSettings(SchemeSettings):
-    """k-quant with a choice of what an error costs.
-
-    none: all weights alike; weight: block RMS + |w|, as Olive and ONNX Runtime have it; activation:
-    the mean square of the input that a weight is multiplied with, from the calibration stage.
-    """
-
-    scheme: Literal["kquant"] = "kquant"
-    importance: Importance = "weight"
-
-    @property
-    def needs_activations(self) -> bool:
-        """Whether the calibration stage has to run first."""
-        return self.importance == "activation" or self.needs_hessians
-
-    def blind(self) -> KQuantSettings:
-        """The same with an importance that follows from the weights."""
-        importance = "weight" if self.importance == "activation" else self.importance
-        return self.model_copy(update={"equalize": False, "importance": importance})
-
-    def quantize(self, weight: FloatArray, moments: InputMoments | None) -> QuantizedMatrix:
-        """Quantize one matrix float32 [K, N] with the moments of its inputs if needed."""
-        activations = None if moments is None else moments.diagonal
-        return k_quant(weight, self.bits, self.block_size, self.importance, activations)
 
 
 def k_quant(

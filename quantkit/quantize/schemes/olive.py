@@ -4,66 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
-from pydantic import model_validator
-
-from quantkit.quantize.options import AccuracyLevel, BlockSize
-from quantkit.quantize.schemes.graph_scheme import GraphScheme
 from quantkit.quantize.schemes.olive_process import run_olive
+from quantkit.quantize.settings import OliveSettings
 
 _PASSES = {"kquant": "OnnxKQuantQuantization", "rtn": "OnnxBlockWiseRtnQuantization"}
 
 
-class OliveSettings(GraphScheme):
-    """One of Olive's passes on every MatMul; round-to-nearest takes embedding tables as well.
+def quantize_by_olive(
+    graphs: Mapping[str, Path], settings: OliveSettings, out: Path
+) -> dict[str, Path]:
+    """Quantize graph files by one Olive process.
 
-    Gemm nodes stay float32, which Olive does not know. Its k-quant always has zero points; its
-    round-to-nearest has them unless `symmetric`, which is Olive's own default.
+    Args:
+        graphs: float32 models by name. Their constants are initializers.
+        settings: of Olive's pass.
+        out: an empty directory.
+
+    Returns:
+        The quantized models by name, somewhere below `out`.
+
+    Raises:
+        OliveError: Olive failed.
+        MissingExtraError: olive-ai is not installed.
     """
+    components = [
+        {"type": "ONNXModel", "config": {"model_path": str(path.resolve())}}
+        for path in graphs.values()
+    ]
+    source = {
+        "type": "CompositeModel",
+        "model_components": components,
+        "model_component_names": list(graphs),
+    }
+    models = run_olive(_pass(settings), source, len(graphs), out.resolve()).models
+    return {path.stem: path for path in models}
 
-    scheme: Literal["olive"] = "olive"
-    algorithm: Literal["kquant", "rtn"] = "kquant"
-    bits: Literal[4, 8] = 4
-    block_size: BlockSize = 32
-    accuracy_level: AccuracyLevel = 4
-    symmetric: bool = False
 
-    @model_validator(mode="after")
-    def _has_zero_points(self) -> Self:
-        if self.symmetric and self.algorithm == "kquant":
-            raise ValueError("symmetric: found true, accepted with algorithm kquant: false")
-        return self
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """Olive."""
-        return ("olive-ai",)
-
-    def rewrite(self, graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
-        """Quantize graph files by one Olive process; see GraphScheme.
-
-        Raises:
-            OliveError: Olive failed.
-            MissingExtraError: olive-ai is not installed.
-        """
-        components = [
-            {"type": "ONNXModel", "config": {"model_path": str(path.resolve())}}
-            for path in graphs.values()
-        ]
-        source = {
-            "type": "CompositeModel",
-            "model_components": components,
-            "model_component_names": list(graphs),
-        }
-        models = run_olive(self._pass(), source, len(graphs), out.resolve()).models
-        return {path.stem: path for path in models}
-
-    def _pass(self) -> dict[str, Any]:
-        settings = {
-            "type": _PASSES[self.algorithm],
-            "bits": self.bits,
-            "block_size": self.block_size,
-            "accuracy_level": self.accuracy_level,
-        }
-        return settings | ({"is_symmetric": self.symmetric} if self.algorithm == "rtn" else {})
+def _pass(settings: OliveSettings) -> dict[str, Any]:
+    values = {
+        "type": _PASSES[settings.algorithm],
+        "bits": settings.bits,
+        "block_size": settings.block_size,
+        "accuracy_level": settings.accuracy_level,
+    }
+    return values | ({"is_symmetric": settings.symmetric} if settings.algorithm == "rtn" else {})

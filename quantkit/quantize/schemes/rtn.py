@@ -2,26 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.options import SchemeSettings
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
-
-
-class RtnSettings(SchemeSettings):
-    """Round to nearest, with or without a zero point per block."""
-
-    scheme: Literal["rtn"] = "rtn"
-    symmetric: bool = False
-
-    def quantize(
-        self,
-        weight: FloatArray,
-        moments: InputMoments | None,  # noqa: ARG002
-    ) -> QuantizedMatrix:
-        """Quantize one matrix float32 [K, N]; its inputs make no difference."""
-        return round_to_nearest(weight, self.bits, self.block_size, symmetric=self.symmetric)
 
 
 def round_to_nearest(

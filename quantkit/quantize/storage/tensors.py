@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from quantkit.core.progress import Progress
-from quantkit.quantize.options import MatrixScheme
+from quantkit.quantize.schemes.registry import quantize_matrix, store_matrix
+from quantkit.quantize.settings import MatrixScheme
 from quantkit.quantize.storage.matrices import InfiniteError, Inputs, WeightMatrix
 from quantkit.quantize.storage.stored import stored_tensors
 
@@ -78,7 +79,7 @@ def quantize_matrices(
                 raise
             notes.append(f"table {matrix.name!r} has infinite values and stays float32")
             continue
-        quantized = settings.quantize(weight, inputs(matrix))
+        quantized = quantize_matrix(weight, settings, inputs(matrix))
         error = quantized.relative_error(weight)
         largest = max(float(weight.max()), -float(weight.min()))
         if largest > _LARGEST or not np.isfinite(error):
@@ -93,7 +94,7 @@ def quantize_matrices(
                 "shape": list(weight.shape),
                 "bits": quantized.bits,
                 "block_size": quantized.block_size,
-                "bytes": settings.replace(model, matrix, quantized),
+                "bytes": store_matrix(model, matrix, quantized, settings),
                 "relative_error": error,
             }
         )

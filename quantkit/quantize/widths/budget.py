@@ -9,8 +9,10 @@ from typing import TypedDict
 from quantkit.core.errors import InputError, SettingError
 from quantkit.quantize.inventory import Inventory
 from quantkit.quantize.widths.measured import MeasuredChoice, Sensitivity
-from quantkit.quantize.widths.settings import KEY, BudgetWidths, Width
+from quantkit.quantize.widths.settings import BudgetWidths, Width
 
+#: The key of a recipe that says how tensors get their widths.
+KEY = "quantize.widths"
 #: What a budget was spent on, beside the graphs.
 ALLOCATION = "allocation.json"
 

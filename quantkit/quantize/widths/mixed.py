@@ -6,18 +6,19 @@ The widths are worked out as rules, and a scheme with rules is what the quantize
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import NamedTuple
 
 import onnx_ir as ir
-from pydantic import Field, model_validator
 
-from quantkit.core.errors import InputError
+from quantkit.core.errors import InputError, SettingError
+from quantkit.core.names import kind_and_layer
 from quantkit.quantize.inventory import Inventory
-from quantkit.quantize.options import AnyScheme, Rule, refuse_slow
-from quantkit.quantize.schemes.algorithms import Algorithm, AlgorithmSettings
+from quantkit.quantize.settings import Algorithm, Rule
 from quantkit.quantize.widths.budget import (
+    KEY,
     AllocatedTensor,
     AllocationReport,
     allocate_widths,
@@ -25,70 +26,12 @@ from quantkit.quantize.widths.budget import (
 from quantkit.quantize.widths.measured import load_sensitivity
 from quantkit.quantize.widths.selection import require_match, without
 from quantkit.quantize.widths.settings import (
-    CHOICES,
-    KEY,
     BudgetWidths,
+    MixedSettings,
     PublishedWidths,
     RuleWidths,
     Width,
 )
-
-
-class MixedSettings(AnyScheme):
-    """One algorithm, and how each tensor gets its width."""
-
-    scheme: Literal["mixed"] = "mixed"
-    base: AlgorithmSettings = Field(
-        description="the algorithm; its bits and block_size are the width where nothing else is set"
-    )
-    widths: Annotated[PublishedWidths | RuleWidths | BudgetWidths, Field(discriminator="by")]
-
-    @model_validator(mode="after")
-    def _has_one_place_for_rules(self) -> Self:
-        if self.base.rules:
-            raise ValueError("base.rules: accepted here: widths: {by: rules, rules: [...]}")
-        return self
-
-    @model_validator(mode="after")
-    def _has_kernels(self) -> Self:
-        made: list[tuple[tuple[str | int, ...], Rule]] = []
-        match self.widths:
-            case RuleWidths(rules=rules):
-                made = [(("widths", "rules", index), rule) for index, rule in enumerate(rules)]
-            case BudgetWidths(choices=choices):
-                made = [
-                    (("widths", "choices", index), width.rule("*"))
-                    for index, width in enumerate(choices)
-                ]
-            case PublishedWidths():
-                pass
-        refuse_slow("MixedSettings", ((key, self.base.following(rule)) for key, rule in made))
-        return self
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """Those of the algorithm, and the solver's."""
-        return (*self.base.libraries, *(["scipy"] if self.needs_sensitivity else []))
-
-    @property
-    def needs_activations(self) -> bool:
-        """Whether the algorithm wants the mean squared inputs of the calibration stage."""
-        return self.base.needs_activations
-
-    @property
-    def needs_hessians(self) -> bool:
-        """Whether the algorithm wants the full matrices of second moments as well."""
-        return self.base.needs_hessians
-
-    @property
-    def needs_sensitivity(self) -> bool:
-        """Whether the sensitivity stage has to run first."""
-        return isinstance(self.widths, BudgetWidths)
-
-    @property
-    def choices(self) -> tuple[Width, ...]:
-        """The widths whose damage is worth measuring."""
-        return self.widths.choices if isinstance(self.widths, BudgetWidths) else CHOICES
 
 
 class Resolved(NamedTuple):
@@ -116,8 +59,8 @@ def resolve(
     names = without(list(inventory.matrices), settings.base.exclude, "quantize.base")
     allocation = None
     match settings.widths:
-        case PublishedWidths() as widths:
-            rules = widths.rules(names)
+        case PublishedWidths():
+            rules = published_rules(names)
         case RuleWidths(rules=rules):
             for index, rule in enumerate(rules):
                 require_match(rule.match, list(inventory.matrices), f"{KEY}.rules[{index}].match")
@@ -130,6 +73,33 @@ def resolve(
             allocation = allocate_widths(widths, inventory, names, measured)
             rules = tuple(_exactly(tensor) for tensor in allocation["tensors"])
     return Resolved(settings.base.model_copy(update={"rules": rules}), allocation)
+
+
+def published_rules(names: Sequence[str]) -> tuple[Rule, ...]:
+    """The rules of PublishedWidths for the tensors of these names.
+
+    Raises:
+        SettingError: there is no encoder layer among them.
+    """
+    encoder = [kind_and_layer(name)[1] for name in names if name.startswith("encoder/")]
+    layers = [layer for layer in encoder if layer is not None]
+    if not layers:
+        raise SettingError(
+            f"{KEY}.by",
+            "found 'published', which is about the layers of an encoder, and no tensor named "
+            "encoder/layers.N among those to quantize; accepted here: 'rules'",
+        )
+    globs = [
+        "encoder/layers.*.self_attn.*",
+        f"encoder/layers.{min(layers)}.*",
+        f"encoder/layers.{max(layers)}.*",
+        "encoder/stem.out.*",
+        "predictor/*",
+        "joint/*",
+    ]
+    return tuple(
+        Rule(match=glob, bits=8) for glob in globs if any(fnmatchcase(name, glob) for name in names)
+    )
 
 
 def _exactly(tensor: AllocatedTensor) -> Rule:

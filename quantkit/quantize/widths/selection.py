@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from quantkit.core.errors import SettingError
-from quantkit.quantize.options import MatrixScheme
+from quantkit.quantize.settings import MatrixScheme
 
 _SHOWN = 5
 

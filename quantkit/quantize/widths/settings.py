@@ -1,18 +1,12 @@
-"""Ways to say which tensor takes which width: a published heuristic, rules, or a budget."""
+"""Mixed precision as a recipe says it: by a published heuristic, by rules, or by a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from quantkit.core.errors import SettingError
-from quantkit.core.names import kind_and_layer
-from quantkit.quantize.options import Bits, BlockSize, Rule
-
-KEY = "quantize.widths"
+from quantkit.quantize.settings import Algorithm, Bits, BlockSize, Rule, Scheme, refuse_slow
 
 
 class Width(BaseModel):
@@ -52,34 +46,6 @@ class PublishedWidths(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: Literal["published"] = "published"
-
-    def rules(self, names: Sequence[str]) -> tuple[Rule, ...]:
-        """Rules for the tensors of these names.
-
-        Raises:
-            SettingError: there is no encoder layer among them.
-        """
-        encoder = [kind_and_layer(name)[1] for name in names if name.startswith("encoder/")]
-        layers = [layer for layer in encoder if layer is not None]
-        if not layers:
-            raise SettingError(
-                f"{KEY}.by",
-                "found 'published', which is about the layers of an encoder, and no tensor named "
-                "encoder/layers.N among those to quantize; accepted here: 'rules'",
-            )
-        globs = [
-            "encoder/layers.*.self_attn.*",
-            f"encoder/layers.{min(layers)}.*",
-            f"encoder/layers.{max(layers)}.*",
-            "encoder/stem.out.*",
-            "predictor/*",
-            "joint/*",
-        ]
-        return tuple(
-            Rule(match=glob, bits=8)
-            for glob in globs
-            if any(fnmatchcase(name, glob) for name in names)
-        )
 
 
 class RuleWidths(BaseModel):
@@ -129,3 +95,60 @@ class BudgetWidths(BaseModel):
         if self.bits_per_weight is not None:
             return int(self.bits_per_weight * parameters / 8)
         return int((self.megabytes or 0.0) * 1e6)
+
+
+class MixedSettings(Scheme):
+    """One algorithm, and how each tensor gets its width."""
+
+    scheme: Literal["mixed"] = "mixed"
+    base: Algorithm = Field(
+        description="the algorithm; its bits and block_size are the width where nothing else is set"
+    )
+    widths: Annotated[PublishedWidths | RuleWidths | BudgetWidths, Field(discriminator="by")]
+
+    @model_validator(mode="after")
+    def _has_one_place_for_rules(self) -> Self:
+        if self.base.rules:
+            raise ValueError("base.rules: accepted here: widths: {by: rules, rules: [...]}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_kernels(self) -> Self:
+        made: list[tuple[tuple[str | int, ...], Rule]] = []
+        match self.widths:
+            case RuleWidths(rules=rules):
+                made = [(("widths", "rules", index), rule) for index, rule in enumerate(rules)]
+            case BudgetWidths(choices=choices):
+                made = [
+                    (("widths", "choices", index), width.rule("*"))
+                    for index, width in enumerate(choices)
+                ]
+            case PublishedWidths():
+                pass
+        refuse_slow("MixedSettings", ((key, self.base.following(rule)) for key, rule in made))
+        return self
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Those of the algorithm, and the solver's."""
+        return (*self.base.libraries, *(["scipy"] if self.needs_sensitivity else []))
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether the algorithm wants the mean squared inputs of the calibration stage."""
+        return self.base.needs_activations
+
+    @property
+    def needs_hessians(self) -> bool:
+        """Whether the algorithm wants the full matrices of second moments as well."""
+        return self.base.needs_hessians
+
+    @property
+    def needs_sensitivity(self) -> bool:
+        """Whether the sensitivity stage has to run first."""
+        return isinstance(self.widths, BudgetWidths)
+
+    @property
+    def choices(self) -> tuple[Width, ...]:
+        """The widths whose damage is worth measuring."""
+        return self.widths.choices if isinstance(self.widths, BudgetWidths) else CHOICES

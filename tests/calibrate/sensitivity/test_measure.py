@@ -22,10 +22,9 @@ from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
 from quantkit.quantize.inventory import Inventory
-from quantkit.quantize.schemes.rtn import RtnSettings
+from quantkit.quantize.settings import RtnSettings
 from quantkit.quantize.widths.measured import Sensitivity, load_sensitivity
-from quantkit.quantize.widths.mixed import MixedSettings
-from quantkit.quantize.widths.settings import Width
+from quantkit.quantize.widths.settings import MixedSettings, Width
 from quantkit.runtime import trace
 from quantkit.runtime.audio import read_audio
 from quantkit.runtime.transcriber import Transcriber

@@ -14,7 +14,8 @@ from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.schemes.equalize import equalize_norms, normed_matrices
-from quantkit.quantize.schemes.kquant import KQuantSettings
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.settings import KQuantSettings
 from quantkit.quantize.storage.matrices import Inputs, WeightMatrix, find_matrices
 from tests.quantize.graphs import matrix, run, save_graph
 
@@ -70,7 +71,7 @@ def stored_error(model: ir.Model, inputs: Inputs) -> float:
         weight, moments = found.read(), inputs(found)
         assert moments is not None
         assert moments.hessian is not None
-        rest = SETTINGS.quantize(weight, moments).dequantize().astype(float) - weight
+        rest = quantize_matrix(weight, SETTINGS, moments).dequantize().astype(float) - weight
         total += float((rest * (moments.hessian @ rest)).sum())
     return total
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.schemes.gptq import GptqSettings, _places, gptq
+from quantkit.quantize.schemes.gptq import _places, gptq
 from quantkit.quantize.schemes.kquant import k_quant
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.settings import GptqSettings
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 from tests.quantize import weights
 
@@ -146,8 +148,8 @@ def test_settings_run_the_algorithm() -> None:
     chosen = GptqSettings(bits=8, block_size=16, grid="rtn", order="stored", sweeps=1)
     moments = InputMoments(hessian.diagonal().astype(float), hessian)
     direct = gptq(weight, hessian, 8, 16, grid="rtn", order="stored", sweeps=1)
-    np.testing.assert_array_equal(chosen.quantize(weight, moments).codes, direct.codes)
+    np.testing.assert_array_equal(quantize_matrix(weight, chosen, moments).codes, direct.codes)
     assert chosen.needs_hessians
     assert chosen.needs_activations
     with pytest.raises(ValueError, match="needs the Hessian"):
-        chosen.quantize(weight, InputMoments(moments.diagonal))
+        quantize_matrix(weight, chosen, InputMoments(moments.diagonal))

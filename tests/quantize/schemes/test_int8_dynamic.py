@@ -17,9 +17,9 @@ from quantkit.build.onnx_file import quantize_file
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.options import Rule
-from quantkit.quantize.schemes.int8_dynamic import Int8DynamicSettings
+from quantkit.quantize.schemes.registry import quantize_matrix
 from quantkit.quantize.schemes.rtn import round_to_nearest
+from quantkit.quantize.settings import Int8DynamicSettings, Rule
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.matrices import find_matrices
 from quantkit.quantize.storage.stored import dequantized, stored_tensors
@@ -85,7 +85,7 @@ def test_what_is_read_back_is_what_was_chosen(tmp_path: Path) -> None:
         ("first.weight", matrix(40, 24, 1)),
         ("second.weight", np.ascontiguousarray(matrix(9, 24, 2).T)),
     ):
-        found, wanted = read[name], settings.quantize(weight, None)
+        found, wanted = read[name], quantize_matrix(weight, settings, None)
         assert isinstance(found, QuantizedMatrix)
         assert (found.bits, found.block_size, found.rows) == (8, len(weight), len(weight))
         for part in ("codes", "scales", "zero_points"):
@@ -132,7 +132,7 @@ def test_rules_tables_and_exclusions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["gauss", "laplace", "student"])
 def test_no_column_is_stored_worse_than_on_its_range(kind: str) -> None:
     weight = heavy(kind, 600, 70)
-    found = Int8DynamicSettings().quantize(weight, None)
+    found = quantize_matrix(weight, Int8DynamicSettings(), None)
     plain = round_to_nearest(weight, 8, len(weight))
     better, worse = found.block_errors(weight), plain.block_errors(weight)
     assert (better <= worse).all()

@@ -10,8 +10,10 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from quantkit.quantize.moments import InputMoments
-from quantkit.quantize.schemes.kquant import KQuantSettings, k_quant, weight_importance
+from quantkit.quantize.schemes.kquant import k_quant, weight_importance
+from quantkit.quantize.schemes.registry import quantize_matrix
 from quantkit.quantize.schemes.rtn import round_to_nearest
+from quantkit.quantize.settings import KQuantSettings
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 from tests.quantize import weights
 
@@ -170,7 +172,7 @@ def test_settings_run_the_algorithm() -> None:
     activations = np.linspace(1, 2, 64)
     chosen = KQuantSettings(bits=8, block_size=16, importance="activation")
     direct = k_quant(weight, 8, 16, "activation", activations)
-    found = chosen.quantize(weight, InputMoments(activations))
+    found = quantize_matrix(weight, chosen, InputMoments(activations))
     np.testing.assert_array_equal(found.codes, direct.codes)
     assert chosen.needs_activations
     assert not KQuantSettings().needs_activations

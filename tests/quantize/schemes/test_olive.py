@@ -14,9 +14,8 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.schemes.olive import OliveSettings
 from quantkit.quantize.schemes.rtn import round_to_nearest
-from quantkit.quantize.settings import parse_settings
+from quantkit.quantize.settings import OliveSettings, parse_settings
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.matrices import find_matrices
 from quantkit.quantize.storage.stored import dequantized

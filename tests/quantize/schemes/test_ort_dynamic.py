@@ -14,7 +14,7 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
-from quantkit.quantize.schemes.ort_dynamic import OrtDynamicSettings
+from quantkit.quantize.settings import OrtDynamicSettings
 from quantkit.quantize.storage.stored import stored_tensors
 from quantkit.quantize.storage.tensors import float_constants
 from quantkit.runtime.audio import read_audio

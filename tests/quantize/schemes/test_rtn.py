@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quantkit.quantize.schemes.rtn import RtnSettings, round_to_nearest
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.schemes.rtn import round_to_nearest
+from quantkit.quantize.settings import RtnSettings
 from quantkit.quantize.storage.blocks import FloatArray
 
 
@@ -86,5 +88,5 @@ def test_settings_run_the_algorithm() -> None:
     weight = np.random.default_rng(2).standard_normal((64, 4)).astype(np.float32)
     settings = RtnSettings(bits=8, block_size=16, symmetric=True)
     direct = round_to_nearest(weight, 8, 16, symmetric=True)
-    np.testing.assert_array_equal(settings.quantize(weight, None).codes, direct.codes)
+    np.testing.assert_array_equal(quantize_matrix(weight, settings, None).codes, direct.codes)
     assert not settings.needs_activations

@@ -15,7 +15,7 @@ from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
-from quantkit.quantize.schemes.int8_dynamic import Int8DynamicSettings
+from quantkit.quantize.settings import Int8DynamicSettings
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.integer_product import RELU, SIGNED, SILU, RowGrid, signed, unsigned
 from quantkit.quantize.storage.stored import stored_tensors

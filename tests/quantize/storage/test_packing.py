@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from onnx import helper
 
-from quantkit.quantize.options import Bits, BlockSize
 from quantkit.quantize.schemes.kquant import k_quant
 from quantkit.quantize.schemes.rtn import round_to_nearest
+from quantkit.quantize.settings import Bits, BlockSize
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 from quantkit.quantize.storage.packing import pack, pack_bits, unpack, unpack_bits
 from tests.quantize.every_scheme import MATRICES, SCHEMES, quantize

@@ -13,7 +13,8 @@ from onnx import helper
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.graphs import quantize_graphs
-from quantkit.quantize.options import Bits, BlockSize, Rule, SchemeSettings
+from quantkit.quantize.schemes.registry import quantize_matrix
+from quantkit.quantize.settings import Bits, BlockScheme, BlockSize, Rule
 from quantkit.quantize.storage.tensors import GraphReport
 from tests.quantize.every_scheme import SCHEMES
 from tests.quantize.graphs import matrix, run, save_graph
@@ -22,7 +23,7 @@ from tests.quantize.graphs import matrix, run, save_graph
 INDICES = np.array([[0, 3, 8], [5, -1, -9]])
 
 
-def quantize(model: Path, out: Path, settings: SchemeSettings) -> GraphReport:
+def quantize(model: Path, out: Path, settings: BlockScheme) -> GraphReport:
     graph = load_model(model)
     report = quantize_graphs({"net": graph}, None, settings, Silent())["net"]
     save_model(graph, out)
@@ -54,7 +55,7 @@ def test_a_table_looks_up_its_stored_rows(
     assert node.op_type == "GatherBlockQuantized"
     assert len(node.input) == (3 if scheme == "rtn-symmetric" else 4)
     rows = np.ascontiguousarray(table.T)
-    wanted = settings.fitting(dim).quantize(rows, None).dequantize().T[INDICES]
+    wanted = quantize_matrix(rows, settings.fitting(dim), None).dequantize().T[INDICES]
     np.testing.assert_array_equal(run(tmp_path / "small.onnx", index=INDICES)[0], wanted)
 
 
@@ -92,7 +93,7 @@ def test_a_table_may_multiply_as_well(tmp_path: Path, bits: Bits, transposed: bo
 
     x = np.eye(64, dtype=np.float32)
     found, multiplied = run(tmp_path / "small.onnx", index=INDICES, x=x)
-    rows = settings.quantize(np.ascontiguousarray(weight.T), None).dequantize()
+    rows = quantize_matrix(np.ascontiguousarray(weight.T), settings, None).dequantize()
     np.testing.assert_array_equal(found, rows.T[INDICES])
-    wanted = rows if transposed else settings.quantize(weight, None).dequantize()
+    wanted = rows if transposed else quantize_matrix(weight, settings, None).dequantize()
     np.testing.assert_array_equal(multiplied, wanted)

@@ -13,8 +13,8 @@ from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
-from quantkit.quantize.options import Rule
-from quantkit.quantize.schemes.rtn import RtnSettings, round_to_nearest
+from quantkit.quantize.schemes.rtn import round_to_nearest
+from quantkit.quantize.settings import RtnSettings, Rule
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.stored import dequantized, stored_tensors
 from tests.quantize.graphs import matrix, run, save_graph, two_layers

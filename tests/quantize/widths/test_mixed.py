@@ -14,12 +14,12 @@ from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
 from quantkit.quantize.inventory import Inventory
-from quantkit.quantize.options import SchemeSettings
-from quantkit.quantize.settings import QuantizeSettings
+from quantkit.quantize.settings import BlockScheme
 from quantkit.quantize.widths.measured import SENSITIVITY
-from quantkit.quantize.widths.mixed import MixedSettings, resolve
+from quantkit.quantize.widths.mixed import published_rules, resolve
 from quantkit.quantize.widths.selection import select
-from quantkit.quantize.widths.settings import BudgetWidths, PublishedWidths
+from quantkit.quantize.widths.settings import BudgetWidths, MixedSettings
+from quantkit.recipe.schema import QuantizeSettings
 from tests.quantize.graphs import two_layers
 
 CHOICES = [{"bits": 4, "block_size": 32}, {"bits": 8, "block_size": 32}]
@@ -186,10 +186,10 @@ def test_errors_name_the_key_of_the_recipe(model: Path, settings: MixedSettings,
 def test_published_widths() -> None:
     layers = [f"encoder/layers.{n}.{x}.weight" for n in range(4) for x in ("self_attn.out", "ff")]
     names = ["encoder/stem.out.weight", *layers, "predictor/cells.0.weight", "joint/out.weight"]
-    rules = PublishedWidths().rules(names)
+    rules = published_rules(names)
     settings = mixed({"by": "published"}).base.model_copy(update={"rules": rules})
     chosen = select(names, settings)
-    widths = {n: own.bits for n, own in chosen.items() if isinstance(own, SchemeSettings)}
+    widths = {n: own.bits for n, own in chosen.items() if isinstance(own, BlockScheme)}
     four = {"encoder/layers.1.ff.weight", "encoder/layers.2.ff.weight"}
     assert widths == {name: 4 if name in four else 8 for name in names}
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
@@ -14,7 +12,9 @@ from quantkit.core.files import PARTIAL, scratch_directory
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.graph.names import make_names_unique, name_nodes
-from quantkit.quantize.options import AnyScheme
+from quantkit.quantize.schemes.olive import quantize_by_olive
+from quantkit.quantize.schemes.ort_dynamic import kept_tensors, quantize_by_ort
+from quantkit.quantize.settings import OliveSettings, OrtDynamicSettings, ToolScheme
 from quantkit.quantize.storage.foreign import compare_graphs
 from quantkit.quantize.storage.matrices import find_matrices
 from quantkit.quantize.storage.tensors import GraphReport
@@ -26,42 +26,14 @@ _ENDS = (
 )  # fmt: skip
 
 
-class KeptTensor(NamedTuple):
-    """The name of a constant, and why it is not quantized."""
-
-    name: str
-    why: str
-
-
-class GraphScheme(AnyScheme):
-    """Settings of a tool that chooses the tensors and the way they are stored by itself."""
-
-    def keeps(self, model: ir.Model) -> list[KeptTensor]:  # noqa: ARG002
-        """The constants of a graph that the tool is told to leave alone."""
-        return []
-
-    @abstractmethod
-    def rewrite(self, graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
-        """Quantize graph files.
-
-        Args:
-            graphs: float32 models by name, in a directory that may be written to. Their constants
-                are initializers.
-            out: an empty directory.
-
-        Returns:
-            The quantized models by name, somewhere below `out`.
-        """
-
-
 def rewritten(
-    graphs: Mapping[str, ir.Model], scheme: GraphScheme, folder: Path, progress: Progress
+    graphs: Mapping[str, ir.Model], settings: ToolScheme, folder: Path, progress: Progress
 ) -> Iterator[tuple[str, ir.Model, GraphReport]]:
     """Quantize graphs by another tool and read off what it stored.
 
     Args:
         graphs: float32 models by name; their constants become initializers.
-        scheme: the tool and its settings.
+        settings: of the tool.
         folder: existing directory with room for the models twice.
         progress: told about each stored tensor.
 
@@ -77,10 +49,11 @@ def rewritten(
         out.mkdir()
         kept, ports = {}, {}
         for graph, model in graphs.items():
-            kept[graph], ports[graph] = scheme.keeps(model), _ports(model)
+            kept[graph] = kept_tensors(model) if isinstance(settings, OrtDynamicSettings) else []
+            ports[graph] = _ports(model)
             _copy(model, source / f"{graph}.onnx", {tensor.name for tensor in kept[graph]})
         copies = {graph: source / f"{graph}.onnx" for graph in graphs}
-        for graph, path in scheme.rewrite(copies, out).items():
+        for graph, path in _run(settings, copies, out).items():
             before, after = load_model(copies[graph]), load_model(path)
             _name_ports(after, ports[graph])
             report = compare_graphs(before, after, progress, f"quantized {graph}")
@@ -89,6 +62,15 @@ def rewritten(
                     f"tensor {t.name!r} stays as it is: {t.why}" for t in kept[graph]
                 ]
             yield graph, after, report
+
+
+def _run(settings: ToolScheme, graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
+    """Quantize graph files into an empty directory; the new ones by name."""
+    match settings:
+        case OliveSettings():
+            return quantize_by_olive(graphs, settings, out)
+        case OrtDynamicSettings():
+            return quantize_by_ort(graphs, out)
 
 
 def _copy(model: ir.Model, copy: Path, kept: set[str]) -> None:
