@@ -15,17 +15,18 @@ from quantkit.build.engine import Row, Stage, keys, plan, run, stage_version
 from quantkit.build.key import StageKey, differences
 from quantkit.build.progress import StageProgress
 from quantkit.build.speech import check_speech
-from quantkit.build.stages import chain, model_stage
+from quantkit.build.stages import PARITY, chain, model_stage
 from quantkit.build.store import Entry, Store
 from quantkit.bundle.manifest import MANIFEST, file_problems, load_manifest, seal_problem
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, recover
 from quantkit.core.strict_json import read_json
 from quantkit.core.targets import check_directory
-from quantkit.evaluate.parity_gates import GateResult, evaluate
+from quantkit.evaluate.gates import recipe_gates
 from quantkit.quantize.widths.budget import ALLOCATION
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import parse_source
+from quantkit.report.schema import Gate
 from quantkit.speech.manifest import read_manifest
 
 #: How a plan begins to say that an artifact is not what it was and is written again.
@@ -41,7 +42,7 @@ class Built:
 
     artifact: Path
     manifest: Mapping[str, Any]
-    gates: list[GateResult]
+    gates: list[Gate]
     allocation: Mapping[str, Any] | None = None
 
 
@@ -89,7 +90,7 @@ def build(
     return Built(
         out,
         manifest,
-        evaluate(recipe.verify.gates, manifest["parity"]),
+        recipe_gates(recipe.verify.gates, manifest["parity"], recipe.name, f"{MANIFEST}: parity"),
         read_json(spent) if recipe.needs_sensitivity() else None,
     )
 
@@ -174,7 +175,7 @@ def _bundle(
         },
         versions=_versions(stages),
         # Recipes that make the same graphs share the report, so only here it gets a name.
-        parity=read_json(done["verify"].directory / "parity.json") | {"candidate": recipe.name},
+        parity=read_json(done["verify"].directory / PARITY) | {"candidate": recipe.name},
         graphs=read_json(report)["graphs"] if recipe.quantize is not None else None,
         key=key.digest,
     )

@@ -23,12 +23,14 @@ class Workspace:
 
     `upstream` holds the directories of the results it reads, by stage; `out` is an empty directory
     for its own; `scratch` is kept when the stage is interrupted, is found again by the next run of
-    the same key, and goes when the result is complete; `progress` draws what is told to it.
+    the same key, and goes when the result is complete; `store` is the directory of the store, for
+    decoded speech and what systems said of it; `progress` draws what is told to it.
     """
 
     upstream: Mapping[str, Path]
     out: Path
     scratch: Path
+    store: Path
     progress: Progress
 
 
@@ -109,7 +111,7 @@ def run(
                     progress.say(f"{stage.name}: {why}")
                 with progress.stage(stage.name), store.writing(key, recipe) as (out, scratch):
                     upstream = {name: done[name].directory for name in stage.upstream}
-                    stage.work(Workspace(upstream, out, scratch, progress))
+                    stage.work(Workspace(upstream, out, scratch, store.root, progress))
                     for name in stage.upstream:  # nothing is made of what was damaged meanwhile
                         store.read(found[name])
             else:

@@ -13,12 +13,9 @@ from quantkit.build.engine import run
 from quantkit.build.progress import StageProgress
 from quantkit.build.stages import export_stage, fuse_stage
 from quantkit.build.store import Store
-from quantkit.core.files import sha256_json
+from quantkit.evaluate.system import is_deciding, model_digest
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import parse_source
-
-#: What decides the words that a model says, and nothing else.
-_DECIDING = (".onnx", ".onnx.data", "streaming.json", "tokens.txt")
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,6 @@ def artifact_model(built: Built) -> Model:
 
 
 def _model(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> Model:
-    deciding = {name: facts for name, facts in files.items() if name.endswith(_DECIDING)}
-    digest = sha256_json({name: facts["sha256"] for name, facts in deciding.items()})
-    return Model(directory, digest, sum(facts["bytes"] for facts in deciding.values()))
+    digest = model_digest({name: facts["sha256"] for name, facts in files.items()})
+    size = sum(facts["bytes"] for name, facts in files.items() if is_deciding(name))
+    return Model(directory, digest, size)

@@ -12,11 +12,15 @@ from quantkit.build.engine import Stage, Workspace, stage_version
 from quantkit.build.speech import heard, speech_inputs, speech_stages
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.versions import library_versions
+from quantkit.evaluate.system import NemoSystem
 from quantkit.quantize.settings import BlockScheme
 from quantkit.quantize.widths.settings import CHOICES, MixedSettings
 from quantkit.recipe.schema import QuantizeSettings, Recipe
 from quantkit.speech.manifest import manifest_digest
 from quantkit.speech.settings import CalibrateSettings
+
+#: What the verify stage leaves.
+PARITY = "parity.json"
 
 _NEMO = ("torch", "nemo_toolkit")
 _GRAPHS = ("onnx", "onnx-ir", "onnxscript")
@@ -24,7 +28,7 @@ _NUMBERS = ("numpy", "onnxruntime")
 
 
 def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
-    """Export, fuse, what the recipe's scheme needs, the scheme itself, reference, verify.
+    """Export, fuse, what the recipe's scheme needs, the scheme itself, verify.
 
     Raises:
         InputError: a speech manifest is wrong.
@@ -38,12 +42,7 @@ def chain(recipe: Recipe, checkpoint: Checkpoint) -> list[Stage]:
         stages = [export_stage(checkpoint, recipe.model.chunk_ms), fuse_stage()]
     if recipe.quantize is not None:
         stages.append(quantize_stage(recipe.quantize))
-    speech = Path(recipe.verify.manifest)
-    return [
-        *stages,
-        reference_stage(checkpoint, recipe.model.chunk_ms, speech),
-        verify_stage(model_stage(recipe), speech),
-    ]
+    return [*stages, verify_stage(recipe, checkpoint)]
 
 
 def calibration_chain(recipe: Recipe, checkpoint: Checkpoint, *, hessians: bool) -> list[Stage]:
@@ -247,46 +246,36 @@ def quantize_stage(settings: QuantizeSettings) -> Stage:
     )
 
 
-def reference_stage(checkpoint: Checkpoint, chunk_ms: int, speech: Path) -> Stage:
-    """What NeMo says about the speech; schemes of one checkpoint share it.
+def verify_stage(recipe: Recipe, checkpoint: Checkpoint) -> Stage:
+    """What the recipe's graphs say, against what NeMo says; schemes of a checkpoint share that.
 
     Raises:
         InputError: the speech manifest is wrong.
     """
+    model, chunk_ms, speech = model_stage(recipe), recipe.model.chunk_ms, recipe.verify.manifest
 
     def work(space: Workspace) -> None:
-        from quantkit.nemo.reference.record import record_reference
+        from quantkit.core.files import write_json
+        from quantkit.evaluate.verification import verify_on_manifest
 
-        record_reference(checkpoint.path, chunk_ms, speech, space.out, space.progress)
-
-    return Stage(
-        "reference",
-        stage_version(1, "nemo.reference.record"),
-        work,
-        settings={"chunk_ms": chunk_ms},
-        files={"checkpoint": checkpoint.sha256, "speech": manifest_digest(speech)},
-        libraries=library_versions([*_NEMO, "numpy"]),
-    )
-
-
-def verify_stage(model: str, speech: Path) -> Stage:
-    """What the graphs of the stage `model` say, against the reference.
-
-    Raises:
-        InputError: the speech manifest is wrong.
-    """
-
-    def work(space: Workspace) -> None:
-        from quantkit.evaluate.parity_stage import verify_model
-
-        reference = space.upstream["reference"]
-        verify_model(space.upstream[model], reference, speech, space.out, space.progress)
+        pytorch = streaming_reference(checkpoint, chunk_ms)
+        parity = verify_on_manifest(
+            space.upstream[model], pytorch, Path(speech), space.store, space.progress
+        )
+        write_json(space.out / PARITY, parity)
 
     return Stage(
         "verify",
-        stage_version(1, "evaluate.parity_stage"),
+        stage_version(1, "evaluate.verification"),
         work,
-        upstream=(model, "reference"),
-        files={"speech": manifest_digest(speech)},
-        libraries=library_versions([*_NUMBERS, "kaldialign", "whisper-normalizer"]),
+        settings={"chunk_ms": chunk_ms},
+        upstream=(model,),
+        files={"checkpoint": checkpoint.sha256, "speech": manifest_digest(Path(speech))},
+        libraries=library_versions([*_NEMO, *_NUMBERS, "kaldialign", "whisper-normalizer"]),
     )
+
+
+def streaming_reference(checkpoint: Checkpoint, chunk_ms: int) -> NemoSystem:
+    """PyTorch streaming in chunks of this length: what graphs are compared with."""
+    name = f"PyTorch, {chunk_ms} ms"
+    return NemoSystem(name, checkpoint.path, checkpoint.sha256, "streaming", chunk_ms)

@@ -10,19 +10,21 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from quantkit.build.checkpoint import find_checkpoint
-from quantkit.build.engine import run
 from quantkit.build.progress import StageProgress
-from quantkit.build.stages import reference_stage
+from quantkit.build.stages import streaming_reference
 from quantkit.build.store import Store
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest
 from quantkit.core.errors import InputError
-from quantkit.core.files import temporary_directory
-from quantkit.core.strict_json import read_json
-from quantkit.evaluate.parity_gates import GateResult, evaluate
+from quantkit.evaluate.gates import recipe_gates
+from quantkit.evaluate.gather import gather
+from quantkit.evaluate.verification import verify, verify_on_manifest
 from quantkit.recipe.document import Document
 from quantkit.recipe.load import validated
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import FileSource, parse_source
+from quantkit.recipe.suite import SuiteSettings
+from quantkit.report.schema import Gate
+from quantkit.runtime.settings import StreamingSettings
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ class Proof:
     """The content of parity.json, and what the artifact's gates say about it."""
 
     parity: Mapping[str, Any]
-    gates: list[GateResult]
+    gates: list[Gate]
 
 
 def verify_artifact(
     artifact: Path,
-    speech: Path | None,
+    speech: Path | SuiteSettings | None,
     checkpoint: Path | None,
     store: Store,
     progress: StageProgress,
@@ -44,13 +46,14 @@ def verify_artifact(
 
     Args:
         artifact: its directory; the manifest and every file are checked first.
-        speech: a speech manifest; None takes the recipe's.
+        speech: a speech manifest, or a suite, whose utterances are verified on together; None takes
+            the recipe's manifest.
         checkpoint: where the .nemo file is; None finds it as the recipe says.
-        store: where a recorded reference is kept and found again.
+        store: where decoded speech and what systems said of it are kept and found again.
         progress: draws it.
 
     Raises:
-        InputError: the artifact is damaged, or the checkpoint is another one.
+        InputError: the artifact is damaged, the checkpoint is another one, or speech is wrong.
     """
     manifest = load_manifest(artifact)
     check_files(artifact, manifest)
@@ -64,13 +67,16 @@ def verify_artifact(
             f"{found.path}: found a checkpoint with sha256 {found.sha256[:12]}, accepted: the one "
             f"that {artifact} was made from, {wanted[:12]}; give it by --source"
         )
-    from quantkit.evaluate.parity_stage import verify_model
-
-    speech = speech or Path(recipe.verify.manifest)
-    recorded = run(
-        [reference_stage(found, recipe.model.chunk_ms, speech)], store, recipe.name, progress
-    )
-    with temporary_directory() as folder, progress.stage("verify"):
-        verify_model(artifact, recorded["reference"].directory, speech, folder, progress)
-        parity = read_json(folder / "parity.json")
-    return Proof(parity, evaluate(recipe.verify.gates, parity))
+    pytorch = streaming_reference(found, recipe.model.chunk_ms)
+    with progress.stage("verify"):
+        if isinstance(speech, SuiteSettings):
+            rate = StreamingSettings.load(artifact).sample_rate
+            gathered = gather(speech, store.root / "speech", rate, progress)
+            if gathered.problems:
+                raise InputError("\n".join(gathered.problems))
+            parity = verify(artifact, pytorch, gathered.utterances, store.root, progress)
+        else:
+            path = speech or Path(recipe.verify.manifest)
+            parity = verify_on_manifest(artifact, pytorch, path, store.root, progress)
+    gates = recipe_gates(recipe.verify.gates, parity, recipe.name, "the parity report")
+    return Proof(parity, gates)

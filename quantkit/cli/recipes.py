@@ -19,7 +19,7 @@ from quantkit.cli.show.recipes import (
     sensitivity_table,
     size_line,
 )
-from quantkit.core.errors import GateError
+from quantkit.core.errors import GateError, InputError
 from quantkit.core.targets import check_file
 
 
@@ -158,6 +158,7 @@ def verify(
     /,
     *,
     manifest: Path | None = None,
+    suite: Path | None = None,
     source: Path | None = None,
     store: Path = STORE,
     json: Path | None = None,
@@ -167,19 +168,24 @@ def verify(
     Args:
         artifact: the artifact directory, or hf://ORGANISATION/NAME[@REVISION].
         manifest: speech to compare on, as JSON lines; default the recipe's.
+        suite: speech to compare on, as a suite: all of its sets together.
         source: the .nemo file; default what the recipe names.
-        store: where what PyTorch says is kept and found again.
+        store: where decoded speech and what was said of it are kept and found again.
         json: also write the report there.
     """
     from quantkit.build.progress import progress_on
     from quantkit.build.store import Store
     from quantkit.build.verify import verify_artifact
     from quantkit.core.files import write_json
+    from quantkit.recipe.suite_file import load_suite
 
     if json is not None:
         check_file("--json", json)
+    if suite is not None and manifest is not None:
+        raise InputError("verify: found --manifest and --suite, accepted: one of them")
+    speech = manifest if suite is None else load_suite(suite)
     folder = open_artifact(artifact)
-    proof = verify_artifact(folder, manifest, source, Store(store), progress_on(messages()))
+    proof = verify_artifact(folder, speech, source, Store(store), progress_on(messages()))
     if json is not None:
         write_json(json, proof.parity)
     _judge(proof.parity, proof.gates)
@@ -194,9 +200,11 @@ def _tell_left_out(recipe: Any) -> None:
 
 
 def _judge(parity: Any, gates: Sequence[Any]) -> None:
+    from quantkit.report.format import describe_gate
+
     show(parity_table(parity))
     for gate in gates:
-        say(f"gate {gate}")
-    missed = [str(gate) for gate in gates if not gate.passed]
+        say(f"gate {describe_gate(gate)}")
+    missed = [describe_gate(gate) for gate in gates if not gate.passed]
     if missed:
         raise GateError("\n".join(f"gate missed: {gate}" for gate in missed))

@@ -14,10 +14,10 @@ from joblib.parallel import ParallelBackendBase
 from quantkit.core.errors import InputError, MissingExtraError
 from quantkit.core.files import PARTIAL, scratch_directory
 from quantkit.evaluate.keys import system_versions
-from quantkit.evaluate.lost import WorkerLostError
 from quantkit.evaluate.run import run_shard
 from quantkit.evaluate.shards import Shard
 from quantkit.evaluate.system import NemoSystem, System
+from quantkit.evaluate.workers import WorkerLostError
 
 #: Seconds that a scheduler, and then a first worker, may take to answer.
 CONNECT_S = 10

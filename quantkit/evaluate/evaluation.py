@@ -81,7 +81,7 @@ def _nemo_work(systems: Sequence[System], heard: list[SuiteUtterance], root: Pat
         if isinstance(system, GraphSystem)
     }
     deep = [one for one in heard if one.deep]
-    scored = [replace(one, deep=False) for one in heard if one.text]
+    scored = [replace(one, deep=False) for one in heard if one.text is not None]
     work: dict[Results, tuple[System, list[SuiteUtterance]]] = {
         at: (system, deep) for at, system in references.items()
     }

@@ -11,9 +11,10 @@ from filelock import FileLock
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
-from quantkit.evaluate.rules import exclusion
+from quantkit.evaluate.words import words
+from quantkit.recipe.language import is_language
 from quantkit.recipe.suite import SuiteSettings
-from quantkit.speech.cache import Speech, SpeechCache
+from quantkit.speech.cache import Speech, SpeechCache, Unusable
 from quantkit.speech.digests import FileDigests
 from quantkit.speech.files import open_folder, open_manifest
 from quantkit.speech.long_form import join_sets
@@ -25,6 +26,8 @@ from quantkit.speech.utterances import Exclusion, Gathered, GatheredSet, SuiteUt
 
 #: Reasons and ids that a message names; the others are counted.
 _NAMED = 3
+#: The text of segments that TED-LIUM tells to leave out, after normalization.
+_IGNORED = "ignore time segment in scoring"
 
 
 def gather(suite: SuiteSettings, cache: Path, sample_rate: int, progress: Progress) -> Gathered:
@@ -64,9 +67,29 @@ def gather(suite: SuiteSettings, cache: Path, sample_rate: int, progress: Progre
             raise InputError("\n".join(problems))
         joined = None
         if suite.long_form_s is not None:
-            utterances = [one.utterances for one in sets.values()]
+            utterances = [gathered.utterances for gathered in sets.values()]
             joined = join_sets(utterances, suite.long_form_s, speech)
     return Gathered(sets, problems, joined)
+
+
+def gather_manifest(
+    manifest: Path, cache: Path, sample_rate: int, progress: Progress
+) -> list[SuiteUtterance]:
+    """Every utterance of a manifest, decoded, to be compared deeply.
+
+    Raises:
+        InputError: the manifest is wrong, or a recording is missing or cannot be used.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "lock"):
+        speech, digests = SpeechCache(cache, sample_rate), FileDigests(cache / "files.jsonl")
+        source = open_manifest(str(manifest), None, speech, digests)
+        utterances = []
+        for row in progress.track(source.rows, source.count, "gather"):
+            if isinstance(row.speech, Unusable):
+                raise InputError(f"{source.name}: {row.id}: {row.speech.reason}")
+            utterances.append(_utterance(manifest.stem, row, row.speech, deep=True))
+    return utterances
 
 
 def _open(settings: SetSettings, speech: SpeechCache, digests: FileDigests) -> Source:
@@ -89,11 +112,11 @@ def _judged(name: str, suite: SuiteSettings, source: Source, rows: Sequence[Row]
             f"found {len(often)} ids that several utterances share, such as "
             f"{', '.join(often[:_NAMED])}; accepted: an id for each"
         )
-    reasons = {row.id: exclusion(row, suite.language) for row in rows}
+    reasons = {row.id: _exclusion(row, suite.language) for row in rows}
     good = [row for row in rows if reasons[row.id] is None]
     exclusions = [Exclusion(name, key, why) for key, why in reasons.items() if why is not None]
     if not good:
-        counted = Counter(one.reason for one in exclusions).most_common(_NAMED)
+        counted = Counter(exclusion.reason for exclusion in exclusions).most_common(_NAMED)
         told = "; ".join(f"{count}: {reason}" for reason, count in counted)
         raise InputError(f"none of its {len(rows)} utterances can be used. {told}")
     deep = set(spread(range(len(good)), suite.distributions))
@@ -106,8 +129,24 @@ def _judged(name: str, suite: SuiteSettings, source: Source, rows: Sequence[Row]
 
 
 def _utterance(name: str, row: Row, speech: Speech, *, deep: bool) -> SuiteUtterance:
-    text = row.text or ""
-    digest = sha256_json([speech.samples, text])
+    digest = sha256_json([speech.samples, row.text])
     return SuiteUtterance(
-        name, row.id, speech.audio, text, speech.duration_s, digest, deep, row.segment
+        name, row.id, speech.audio, row.text, speech.duration_s, digest, deep, row.segment
     )
+
+
+def _exclusion(row: Row, language: str) -> str | None:
+    """Why a row is not evaluated in a suite of this language, as the Open ASR leaderboard has it.
+
+    None if it is.
+    """
+    if isinstance(row.speech, Unusable):
+        return row.speech.reason
+    if row.language and not is_language(row.language, language):
+        return f"its language is {row.language!r}, the suite's is {language!r}"
+    if row.text is None:
+        return "it has no text"
+    said = " ".join(words(row.text))
+    if not said:
+        return "nothing is left of its text after normalization"
+    return "its text says to ignore it in scoring" if said == _IGNORED else None

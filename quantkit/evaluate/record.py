@@ -1,12 +1,13 @@
-"""What one system said about one utterance."""
+"""What one system said about one utterance, and what PyTorch computed on the way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantkit.evaluate.words import WordErrors
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Divergence", "Record", "WordErrors"]
+from quantkit.evaluate.words import WordErrors
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,22 @@ class Record:
     text: str
     words: WordErrors | None
     divergence: Divergence | None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What PyTorch computed for one utterance that is compared deeply.
+
+    Attributes:
+        tokens: of the greedy path.
+        token_frames: the encoder frame of each token, from the start of the utterance.
+        encoded: float32 [frames, d_model], the encoder's output.
+        chunks: int64, frames of each chunk.
+        log_probabilities: float32 [frames + tokens, V + 1], of each decision along the path.
+    """
+
+    tokens: list[int]
+    token_frames: list[int]
+    encoded: NDArray[np.float32]
+    chunks: NDArray[np.int64]
+    log_probabilities: NDArray[np.float32]

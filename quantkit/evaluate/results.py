@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ from quantkit.core.files import canonical_json, write_bytes, write_json, write_t
 from quantkit.core.integrity import seal_problem, sealed
 from quantkit.core.strict_json import parse_json
 from quantkit.evaluate.keys import system_digest, system_key
-from quantkit.evaluate.record import Record
+from quantkit.evaluate.record import Record, Reference
 from quantkit.evaluate.system import System
-from quantkit.evaluate.utterance import Reference
 
 _KEY = "key.json"
 _RECORD = TypeAdapter(Record)
@@ -94,7 +93,7 @@ class Results:
     def write_reference(self, utterance: str, reference: Reference) -> None:
         """Keep PyTorch's arrays for an utterance."""
         content = io.BytesIO()
-        np.savez(content, **{one.name: getattr(reference, one.name) for one in fields(reference)})
+        np.savez(content, **{name: getattr(reference, name) for name in _ARRAYS})
         write_bytes(self.arrays(utterance), content.getvalue())
 
     def reference(self, utterance: str) -> Reference:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from quantkit.core.errors import InputError
-from quantkit.evaluate.record import Divergence, Record
+from quantkit.evaluate.parity import compare_utterance
+from quantkit.evaluate.record import Divergence, Record, Reference
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.system import GraphSystem
-from quantkit.evaluate.utterance import Reference, compare_utterance
 from quantkit.evaluate.words import word_errors
 from quantkit.runtime import trace
 from quantkit.runtime.audio import read_audio
@@ -29,18 +29,19 @@ def open_graphs(system: GraphSystem, root: Path) -> Callable[[SuiteUtterance], R
     artifact = Transcriber.load(system.model, threads=1)
     references = Results.of(system.reference, root)
 
-    def run(heard: SuiteUtterance) -> Record:
-        found = trace.run(artifact, read_audio(heard.audio, artifact.settings.sample_rate))
-        text = artifact.vocabulary.text(token.id for token in found.tokens)
+    def run(utterance: SuiteUtterance) -> Record:
+        candidate = trace.run(artifact, read_audio(utterance.audio, artifact.settings.sample_rate))
+        text = artifact.vocabulary.text(token.id for token in candidate.tokens)
         divergence = None
-        if heard.deep:
-            divergence = _divergence(system, artifact, found, references.reference(heard.digest))
+        if utterance.deep:
+            reference = references.reference(utterance.digest)
+            divergence = _divergence(system, artifact, candidate, reference)
         return Record(
-            utterance=heard.digest,
-            tokens=[token.id for token in found.tokens],
-            frames=[token.frame for token in found.tokens],
+            utterance=utterance.digest,
+            tokens=[token.id for token in candidate.tokens],
+            frames=[token.frame for token in candidate.tokens],
             text=text,
-            words=word_errors(heard.text, text) if heard.text else None,
+            words=None if utterance.text is None else word_errors(utterance.text, text),
             divergence=divergence,
         )
 
@@ -48,18 +49,21 @@ def open_graphs(system: GraphSystem, root: Path) -> Callable[[SuiteUtterance], R
 
 
 def _divergence(
-    system: GraphSystem, artifact: Transcriber, found: CandidateUtterance, reference: Reference
+    system: GraphSystem,
+    artifact: Transcriber,
+    candidate: CandidateUtterance,
+    reference: Reference,
 ) -> Divergence:
     try:
-        parity = compare_utterance(artifact, found, reference)
+        divergence = compare_utterance(artifact, candidate, reference)
     except ValueError as error:
         raise InputError(
             f"{system.model}: {error}; accepted: graphs of {system.reference.checkpoint} for "
             f"chunks of {system.reference.chunk_ms} ms"
         ) from error
-    if not np.isfinite([*parity.kl, *parity.encoder_errors]).all():
+    if not np.isfinite([*divergence.kl, *divergence.encoder_errors]).all():
         raise InputError(
             f"{system.model}: the graphs compute values that are no finite numbers; build them "
             "again with another scheme"
         )
-    return Divergence(parity.kl.tolist(), parity.encoder_errors, parity.near_tie)
+    return divergence

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from quantkit.core.files import sha256_file, sha256_json
+
 Mode = Literal["streaming", "chunked", "offline"]
+
+#: What decides the words that graphs say, and nothing else.
+_DECIDING = (".onnx", ".onnx.data", "streaming.json", "tokens.txt")
+
+
+def is_deciding(file: str) -> bool:
+    """Whether a file of a model's directory decides what its graphs say."""
+    return file.endswith(_DECIDING)
+
+
+def model_digest(digests: Mapping[str, str]) -> str:
+    """One SHA-256 over those of the deciding files: the same for the same graphs anywhere."""
+    return sha256_json({name: digest for name, digest in digests.items() if is_deciding(name)})
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,13 @@ class GraphSystem:
     model: Path
     model_sha256: str
     reference: NemoSystem
+
+    @classmethod
+    def of(cls, name: str, model: Path, reference: NemoSystem) -> GraphSystem:
+        """The graphs in a directory, whose files are read for their digest."""
+        files = (path.name for path in model.iterdir())
+        digests = {name: sha256_file(model / name) for name in filter(is_deciding, files)}
+        return cls(name, model, model_digest(digests), reference)
 
 
 System = NemoSystem | GraphSystem

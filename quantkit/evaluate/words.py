@@ -11,7 +11,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Errors against the text, after normalisation; `words` is the number of words in the text."""
+    """Errors against the text, after normalization; `words` is the number of words in the text."""
 
     substitutions: int
     deletions: int
@@ -25,7 +25,7 @@ class WordErrors:
 
 
 def word_errors(reference: str, hypothesis: str) -> WordErrors:
-    """The fewest word errors that make the hypothesis of the reference, after normalisation."""
+    """The fewest word errors that make the hypothesis of the reference, after normalization."""
     expected = words(reference)
     found = kaldialign.edit_distance(expected, words(hypothesis))
     return WordErrors(found["sub"], found["del"], found["ins"], len(expected))

@@ -14,13 +14,16 @@ from joblib.externals.loky.backend import resource_tracker
 
 from quantkit.core.errors import InputError
 from quantkit.core.processes import end_with, sheltered
-from quantkit.evaluate.lost import WorkerLostError
 from quantkit.evaluate.results import Results
 from quantkit.evaluate.run import open_system, run_shard
 from quantkit.evaluate.shards import Shard
 
 #: So many times in a row may workers die before any of them finishes a shard.
 ATTEMPTS = 3
+
+
+class WorkerLostError(Exception):
+    """A worker was killed, and with it what it was working on."""
 
 
 @dataclass(frozen=True)

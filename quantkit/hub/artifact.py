@@ -11,11 +11,12 @@ from pydantic import TypeAdapter
 
 from quantkit.bundle.manifest import MANIFEST, file_problems, load_manifest, seal_problem
 from quantkit.core.errors import GateError, InputError
-from quantkit.evaluate.parity_gates import evaluate
+from quantkit.evaluate.gates import recipe_gates
 from quantkit.hub.evaluation import Evaluation
 from quantkit.recipe.document import Document
 from quantkit.recipe.load import validated
 from quantkit.recipe.schema import Recipe
+from quantkit.report.format import describe_gate
 
 CARD = "README.md"
 #: Where a published manifest keeps what was overruled.
@@ -64,11 +65,9 @@ def check_artifact(directory: Path, evaluation: Evaluation | None, *, force: boo
             "\n".join(f"{directory}/{problem}" for problem in changed)
             + "\nbuild the artifact again, or say --force and the card will tell"
         )
-    missed = [
-        f"gate missed: {gate}"
-        for gate in evaluate(recipe.verify.gates, manifest["parity"])
-        if not gate.passed
-    ]
+    evidence = f"{MANIFEST}: parity"
+    gates = recipe_gates(recipe.verify.gates, manifest["parity"], recipe.name, evidence)
+    missed = [f"gate missed: {describe_gate(gate)}" for gate in gates if not gate.passed]
     missed += evaluation.missed() if evaluation else []
     missed += [problem for problem in manifest.get(FORCED, []) if problem not in missed]
     if missed and not force:

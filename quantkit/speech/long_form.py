@@ -36,9 +36,9 @@ def join_sets(
     found = cache.find(pin)
     if not isinstance(found, Speech):
         found = cache.keep(pin, _blocks(chosen, seconds, cache.sample_rate))
-    digest = sha256_json([found.samples, ""])
+    digest = sha256_json([found.samples, None])
     return SuiteUtterance(
-        LONG_FORM, LONG_FORM, found.audio, "", found.duration_s, digest, deep=True
+        LONG_FORM, LONG_FORM, found.audio, None, found.duration_s, digest, deep=True
     )
 
 

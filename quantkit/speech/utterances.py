@@ -17,7 +17,7 @@ class SuiteUtterance:
         set_name: the set of the suite that it belongs to.
         id: names it within its set.
         audio: one channel at the suite's rate, in the cache of decoded speech.
-        text: what is said; empty for speech that is only compared token by token.
+        text: what is said; None for speech that is only compared token by token.
         duration_s: of the audio.
         digest: SHA-256 of samples and text.
         deep: whether encodings and distributions are compared too, not only tokens and words.
@@ -27,7 +27,7 @@ class SuiteUtterance:
     set_name: str
     id: str
     audio: Path
-    text: str
+    text: str | None
     duration_s: float
     digest: str
     deep: bool = False
@@ -72,9 +72,14 @@ class Gathered:
     Attributes:
         sets: by name; those that could not be used are missing.
         problems: one message for each set that could not be used; the command exits with 2.
-        long_form: a recording of minutes, to see errors grow; its text is empty, it is deep.
+        long_form: a recording of minutes, to see errors grow; it has no text, it is deep.
     """
 
     sets: Mapping[str, GatheredSet]
     problems: list[str]
     long_form: SuiteUtterance | None
+
+    @property
+    def utterances(self) -> list[SuiteUtterance]:
+        """Those of all sets, one set after the other."""
+        return [utterance for part in self.sets.values() for utterance in part.utterances]

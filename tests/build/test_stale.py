@@ -19,8 +19,7 @@ STAGES = {
     "calibrate": "calibrate.statistics",
     "sensitivity": "calibrate.sensitivity.measure",
     "quantize": "quantize.graphs",
-    "reference": "nemo.reference.record",
-    "verify": "evaluate.parity_stage",
+    "verify": "evaluate.verification",
     "bundle": "bundle.native",
 }
 PROGRAM = """
@@ -57,9 +56,10 @@ def before(copy: Path) -> dict[str, str]:
     [
         ("graph/rewrites/silu.py", {"fuse"}),
         ("quantize/schemes/rtn.py", {"sensitivity", "quantize"}),
-        ("nemo/loading/weights.py", {"export", "reference"}),
-        ("nemo/__init__.py", {"export", "reference"}),
+        ("nemo/loading/weights.py", {"export", "verify"}),
+        ("nemo/__init__.py", {"export", "verify"}),
         ("evaluate/words.py", {"verify"}),
+        ("nemo/reference/streaming.py", {"verify"}),
         ("runtime/decoders/greedy.py", {"calibrate", "sensitivity", "verify"}),
         ("bundle/card.py", {"bundle"}),
         ("core/errors.py", set(STAGES)),

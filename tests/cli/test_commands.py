@@ -65,7 +65,7 @@ def test_build_plan_and_again(workshop, capsys) -> None:
     out, err = capsys.readouterr()
     assert out.startswith("artifacts/toy: ")
     assert "1 of 10 (10.00%)" in out
-    assert "gate token_error_rate: measured 0.1" in out
+    assert "gate token_error_rate of toy: measured 0.1" in out
     assert "export: done in" in err
 
     assert main(["build", "recipe.yaml", "--plan", "--set", "quantize.bits=8"]) == 0
@@ -90,7 +90,7 @@ def test_a_missed_gate_is_exit_code_1_with_by_how_much(workshop, capsys) -> None
     words = ["build", "recipe.yaml", "--set", "verify.gates.token_error_rate=0.04", "--out", "a"]
     assert main(words) == 1
     err = capsys.readouterr().err
-    assert "gate missed: token_error_rate: measured 0.1" in err
+    assert "gate missed: token_error_rate of toy: measured 0.1" in err
     assert "missed by 0.06" in err
     assert (workshop / "a" / "manifest.json").is_file()
 
@@ -123,16 +123,16 @@ def test_another_checkpoint_is_not_compared_with(workshop, capsys) -> None:
 def test_verify_writes_the_report_and_judges(workshop, capsys, monkeypatch) -> None:
     from tests.build.toy import PARITY
 
-    def record_reference(checkpoint, chunk_ms, speech, out, progress) -> None:
-        assert (checkpoint.name, chunk_ms) == ("toy.nemo", 560)
-        (out / "reference.json").write_text(speech.read_text())
+    def verify(model, pytorch, manifest, store, progress):
+        assert (pytorch.checkpoint.name, pytorch.chunk_ms) == ("toy.nemo", 560)
+        assert (model, manifest, store.name) == (
+            Path("artifacts/toy"),
+            Path("speech.jsonl"),
+            "store",
+        )
+        return PARITY | {"token_errors": 5}
 
-    def verify_model(artifact, reference, speech, out, progress) -> None:
-        assert (reference / "reference.json").read_text() == speech.read_text()
-        (out / "parity.json").write_text(json.dumps(PARITY | {"token_errors": 5}))
-
-    monkeypatch.setattr("quantkit.nemo.reference.record.record_reference", record_reference)
-    monkeypatch.setattr("quantkit.evaluate.parity_stage.verify_model", verify_model)
+    monkeypatch.setattr("quantkit.build.verify.verify_on_manifest", verify)
     assert main(["build", "recipe.yaml"]) == 0
     assert main(["verify", "artifacts/toy", "--json", "report.json"]) == 1
     assert json.loads((workshop / "report.json").read_text())["token_errors"] == 5

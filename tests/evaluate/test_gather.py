@@ -92,7 +92,7 @@ def test_each_exclusion_has_its_reason(clips, tmp_path) -> None:
         "c.flac": "it has no text",
         "gone.wav": "the recording is missing",
         "quiet.wav": "its text says to ignore it in scoring",
-        "../clips/quiet.wav": "nothing is left of its text after normalisation",
+        "../clips/quiet.wav": "nothing is left of its text after normalization",
     }
     assert str(tmp_path) not in " ".join(one.reason for one in mine.exclusions)
 
@@ -166,7 +166,7 @@ def test_a_long_recording_takes_turns(clips, tmp_path) -> None:
     assert joined is not None
     assert (joined.set_name, joined.text, joined.deep, joined.duration_s) == (
         "long-form",
-        "",
+        None,
         True,
         20.0,
     )

@@ -99,7 +99,9 @@ def test_a_missed_gate(toy_model, hub, run, tmp_path) -> None:
     bad = make_artifact(toy_model, tmp_path / "bad", parity=PARITY | {"token_errors": 21})
     ran = run("publish", bad, "--repo", "org/toy")
     assert ran.code == 1
-    assert "gate missed: token_error_rate: measured 0.5, accepted at most 0.1" in ran.err
+    assert (
+        "gate missed: token_error_rate of toy-int4: measured 0.5, accepted at most 0.1" in ran.err
+    )
     assert hub.requests == []
 
     assert run("publish", bad, "--repo", "org/toy", "--force").code == 0
@@ -108,7 +110,7 @@ def test_a_missed_gate(toy_model, hub, run, tmp_path) -> None:
     assert "**Published with `--force`.**" in card
     (problem,) = manifest["forced"]
     assert problem in card
-    assert problem.startswith("gate missed: token_error_rate: measured 0.5")
+    assert problem.startswith("gate missed: token_error_rate of toy-int4: measured 0.5")
 
 
 def test_a_gate_of_what_was_not_measured(toy_model, hub, run, tmp_path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from quantkit.build.comparison.lanes import Lane, Scheme
-from quantkit.bundle.manifest import MANIFEST, weights_and_bits
-from quantkit.evaluate.comparison.gates import make_gate
+from quantkit.bundle.manifest import weights_and_bits
 from quantkit.evaluate.comparison.rows import Row
 from quantkit.evaluate.system import NemoSystem, System
 from quantkit.recipe.suite import ModeSettings
@@ -137,14 +136,13 @@ def build_gates(lanes: Sequence[Lane]) -> list[Gate]:
         *((scheme.system.name, scheme.built) for lane in lanes for scheme in lane.schemes),
     ]
     return [
-        make_gate(
-            f"{gate.name} (recipe)",
-            name,
-            gate.value,
-            gate.limit,
-            f"{one.artifact.name}/{MANIFEST}: parity",
-            at_least=gate.at_least,
+        gate.model_copy(
+            update={
+                "name": f"{gate.name} (recipe)",
+                "scheme": name,
+                "evidence": f"{artifact.artifact.name}/{gate.evidence}",
+            }
         )
-        for name, one in built
-        for gate in one.gates
+        for name, artifact in built
+        for gate in artifact.gates
     ]

@@ -12,6 +12,7 @@ from quantkit.build.checkpoint import find_checkpoint
 from quantkit.build.comparison.entries import Entry
 from quantkit.build.models import FloatModels, Model, artifact_model, float_models
 from quantkit.build.progress import StageProgress
+from quantkit.build.stages import streaming_reference
 from quantkit.build.store import Store
 from quantkit.core.errors import InputError
 from quantkit.evaluate.system import GraphSystem, NemoSystem
@@ -84,10 +85,7 @@ def _lane(
 ) -> Lane:
     with located(entries[0].path, entries[0].overrides):
         floats = float_models(entries[0].recipe, store, progress)
-    checkpoint = floats.checkpoint
-    pytorch = NemoSystem(
-        f"PyTorch, {chunk_ms} ms", checkpoint.path, checkpoint.sha256, "streaming", chunk_ms
-    )
+    pytorch = streaming_reference(floats.checkpoint, chunk_ms)
 
     def graphs(name: str, model: Model) -> GraphSystem:
         return GraphSystem(name, model.directory, model.sha256, pytorch)

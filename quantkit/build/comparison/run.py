@@ -106,9 +106,9 @@ def compare(request: Request, out: Path, store: Store, progress: StageProgress) 
     if baseline is not None:
         gates = [*report.gates, *regressions(report, baseline, suite.regression)]
         report = report.model_copy(update={"gates": gates})
-    utterances = _utterances(gathered)
-    worst = {one.digest for one in report.worst}
-    write_report(report, {one.digest: one.audio for one in utterances if one.digest in worst}, out)
+    worst = {entry.digest for entry in report.worst}
+    audio = {u.digest: u.audio for u in gathered.utterances if u.digest in worst}
+    write_report(report, audio, out)
     return report
 
 
@@ -119,7 +119,7 @@ def _refuse_calibrated(
     store: Store,
     progress: StageProgress,
 ) -> None:
-    judged = [source for one in _utterances(gathered) for source in one.sources]
+    judged = [source for one in gathered.utterances for source in one.sources]
     heard = {
         entry.recipe.calibrate: entry
         for entry in reversed(entries)
@@ -139,7 +139,7 @@ def _evaluated(
     progress: StageProgress,
 ) -> Report:
     modes = mode_systems(lanes, suite.modes)
-    utterances = _utterances(gathered)
+    utterances = gathered.utterances
     heard = [*utterances, *([gathered.long_form] if gathered.long_form else [])]
     records = evaluate(
         systems_of(lanes, modes), heard, store.root / "results", request.workers, progress
@@ -173,10 +173,6 @@ def _evaluated(
         gates=[*chain_gates(assembled.schemes), *build_gates(lanes), *verdict.gates],
         worst=worst_utterances(evaluated, rows),
     )
-
-
-def _utterances(gathered: Gathered) -> list[SuiteUtterance]:
-    return [one for found in gathered.sets.values() for one in found.utterances]
 
 
 def _measured(

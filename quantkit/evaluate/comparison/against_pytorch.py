@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from quantkit.evaluate.bootstrap import Estimate
 from quantkit.evaluate.comparison.evaluated import Evaluated
 from quantkit.evaluate.comparison.measures import Measures, divergences
 from quantkit.evaluate.comparison.rows import Row
-from quantkit.evaluate.comparison.tokens import Pair, TokenErrors, distance
+from quantkit.evaluate.comparison.tokens import Pair, TokenErrors
+from quantkit.evaluate.parity import largest_by_chunk, token_distance
 from quantkit.evaluate.record import Divergence
 from quantkit.report.schema import Divergences, LongForm, Parity, Statistics
 
@@ -28,9 +28,7 @@ def parity(
     found = divergences(evaluated, row.system.name)
     rate, kl = measures.tokens.errors, measures.kl_mean
     low, high = rate.interval(statistics.confidence) if rate else (None, None)
-    # An utterance that has ended has no error in later chunks.
-    chunks = zip_longest(*(one.encoder_errors for one in found.values()), fillvalue=0.0)
-    by_chunk = [max(chunk) for chunk in chunks]
+    by_chunk = largest_by_chunk(found.values())
     return Parity(
         reference=row.chain[0],
         utterances=len(tokens.errors),
@@ -62,7 +60,7 @@ def long_form(evaluated: Evaluated, row: Row) -> LongForm | None:
     return LongForm(
         duration_s=evaluated.long_form.duration_s,
         reference_tokens=len(reference.tokens),
-        token_errors=distance(reference, found),
+        token_errors=token_distance(reference, found),
         encoder_errors=found.divergence.encoder_errors,
     )
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from quantkit.core.errors import InputError
 from quantkit.core.strict_json import read_json
-from quantkit.evaluate.comparison.gates import make_gate
+from quantkit.evaluate.gates import make_gate
 from quantkit.recipe.document import dotted
 from quantkit.recipe.suite import RegressionSettings
 from quantkit.report.schema import Bench, Gate, Report, Scheme

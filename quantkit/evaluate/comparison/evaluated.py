@@ -49,7 +49,7 @@ def collect(records: Mapping[str, Sequence[Record]], gathered: Gathered) -> Eval
     Raises:
         ValueError: records of a system are not of the suite's utterances, in their order.
     """
-    utterances = [one for found in gathered.sets.values() for one in found.utterances]
+    utterances = gathered.utterances
     long = gathered.long_form
     digests = [one.digest for one in (*utterances, *([long] if long else []))]
     n = len(utterances)

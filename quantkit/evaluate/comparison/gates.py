@@ -1,4 +1,4 @@
-"""Gates: every claim on a scheme, judged."""
+"""The gates of a suite: what each claims about a scheme, and whether it holds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantkit.core.errors import InputError
-from quantkit.evaluate.comparison.claims import claim_name, claimed_value, evidence
+from quantkit.evaluate.bootstrap import Estimate
 from quantkit.evaluate.comparison.measures import Measures
+from quantkit.evaluate.gates import make_gate
 from quantkit.recipe.suite import GateSettings
 from quantkit.report.schema import Gate, Scheme
 
@@ -28,18 +29,18 @@ def judge(
     for scheme, asked in claims.items():
         for claim in asked:
             try:
-                value = claimed_value(claim, measures[scheme])
+                value = _value(claim, measures[scheme])
             except InputError as error:
                 # One gate that cannot be judged takes no report away.
                 problems.append(str(error))
                 continue
             gates.append(
                 make_gate(
-                    claim_name(claim),
+                    _name(claim),
                     scheme,
                     value,
                     claim.limit,
-                    f"schemes[{scheme}].{evidence(claim)}",
+                    f"schemes[{scheme}].{_evidence(claim)}",
                     at_least=claim.at_least,
                     confidence=claim.confidence,
                 )
@@ -62,26 +63,49 @@ def chain_gates(schemes: Sequence[Scheme]) -> list[Gate]:
     ]
 
 
-def make_gate(
-    name: str,
-    scheme: str,
-    value: float,
-    limit: float,
-    evidence: str,
-    *,
-    at_least: bool = False,
-    confidence: float | None = None,
-) -> Gate:
-    """A gate with its outcome: passed on the limit, or on its good side."""
-    margin = value - limit if at_least else limit - value
-    return Gate(
-        name=name,
-        scheme=scheme,
-        passed=margin >= 0,
-        value=value,
-        limit=limit,
-        at_least=at_least,
-        margin=margin,
-        confidence=confidence,
-        evidence=evidence,
-    )
+def _name(claim: GateSettings) -> str:
+    """`wer_difference (macro, 95 % bound)`."""
+    words = [claim.set or "macro"] if claim.measure == "wer_difference" else []
+    if claim.confidence is not None:
+        words.append(f"{100 * claim.confidence:g} % bound")
+    return f"{claim.measure} ({', '.join(words)})" if words else claim.measure
+
+
+def _evidence(claim: GateSettings) -> str:
+    """The key below a scheme of the report that holds the numbers."""
+    part = f"sets[{claim.set}]" if claim.set else "macro"
+    return {
+        "wer_difference": f"{part}.delta",
+        "token_error_rate": "parity.token_error_rate",
+        "kl_mean": "parity.kl.mean",
+        "token_exact_utterances": "parity.token_exact_utterances",
+    }[claim.measure]
+
+
+def _value(claim: GateSettings, measures: Measures) -> float:
+    """The measured number, or the upper bound that it keeps with the claim's confidence.
+
+    Raises:
+        InputError: it was not measured.
+    """
+    estimate = _estimate(claim, measures)
+    return estimate.value if claim.confidence is None else estimate.upper(claim.confidence)
+
+
+def _estimate(claim: GateSettings, measures: Measures) -> Estimate:
+    found: Estimate | None
+    match claim.measure:
+        case "token_exact_utterances":
+            return measures.tokens.exact
+        case "token_error_rate":
+            found, why = measures.tokens.errors, "PyTorch decoded no token of the speech"
+        case "kl_mean":
+            found, why = measures.kl_mean, "the suite compares no distributions"
+        case "wer_difference" if claim.set is None:
+            return measures.wer_difference.macro
+        case "wer_difference":
+            found = measures.wer_difference.sets.get(claim.set)
+            why = f"the set {claim.set!r} was not evaluated"
+    if found is None:
+        raise InputError(f"gate {_name(claim)}: {why}; correct the suite or remove the gate")
+    return found

@@ -11,7 +11,7 @@ from quantkit.speech.utterances import Gathered
 def describe_suite(
     name: str, language: str, normalizer: str, gathered: Gathered, evaluated: Evaluated
 ) -> Suite:
-    """The suite's facts; `normalizer` is the text normaliser's name and version."""
+    """The suite's facts; `normalizer` is the text normalizer's name and version."""
     return Suite(
         name=name,
         language=language,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
-import kaldialign
 import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.evaluate.bootstrap import Estimate, rates
 from quantkit.evaluate.comparison.evaluated import Evaluated
 from quantkit.evaluate.comparison.rows import Row
-from quantkit.evaluate.record import Record
+from quantkit.evaluate.parity import token_distance
 from quantkit.report.schema import Link, Statistics
 
 Pair = tuple[str, str]
@@ -42,9 +40,10 @@ def token_errors(evaluated: Evaluated, rows: Sequence[Row]) -> dict[Pair, TokenE
     steps = [pair for chain in chains for pair in [(chain[0], chain[-1]), *pairwise(chain)]]
     pairs = list(dict.fromkeys(steps))
     # Utterance by utterance, where steps that change nothing leave the same distance to others.
+    records = evaluated.records
     errors = np.array(
         [
-            [distance(evaluated.records[a][index], evaluated.records[b][index]) for a, b in pairs]
+            [token_distance(records[a][index], records[b][index]) for a, b in pairs]
             for index in range(len(evaluated.utterances))
         ]
     )
@@ -53,18 +52,6 @@ def token_errors(evaluated: Evaluated, rows: Sequence[Row]) -> dict[Pair, TokenE
         sizes = np.array([len(record.tokens) for record in evaluated.records[pair[0]]])
         found[pair] = TokenErrors(column, sizes, column == 0)
     return found
-
-
-def distance(reference: Record, candidate: Record) -> int:
-    """The token edit distance of two records of one utterance."""
-    return _distance(tuple(reference.tokens), tuple(candidate.tokens))
-
-
-@lru_cache(maxsize=256)
-def _distance(reference: tuple[int, ...], candidate: tuple[int, ...]) -> int:
-    if reference == candidate:
-        return 0
-    return int(kaldialign.edit_distance(reference, candidate)["total"])
 
 
 def links(evaluated: Evaluated, row: Row, found: Mapping[Pair, TokenErrors]) -> list[Link]:

@@ -49,8 +49,8 @@ def _worst(evaluated: Evaluated, chain: Sequence[str], index: int) -> Worst:
         word_errors=int(evaluated.word_errors[chain[-1]][index]),
         reference_word_errors=int(evaluated.word_errors[chain[0]][index]),
         words=int(evaluated.words[index]),
-        scheme_alignment=align(utterance.text, scheme.text),
-        reference_alignment=align(utterance.text, reference.text),
+        scheme_alignment=align(utterance.text or "", scheme.text),
+        reference_alignment=align(utterance.text or "", reference.text),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,6 +88,23 @@ class NemoStreamer:
         text = self.model.tokenizer.ids_to_text(tokens)
         return ReferenceUtterance(features[0].T.numpy(), chunks, tokens, token_frames, text)
 
+    def arrays(self, utterance: ReferenceUtterance) -> dict[str, NDArray[Any]]:
+        """What graphs are compared with, of an utterance that was run.
+
+        Returns:
+            `encoded` float32 [frames, d_model], `chunks` int64 (the frames of each chunk) and
+            `log_probabilities` float32 [decisions, V + 1] along the greedy path.
+        """
+        empty = np.zeros((0, self.model.joint.encoder_hidden), dtype=np.float32)
+        encoded = np.concatenate([empty, *utterance.chunks])
+        return {
+            "encoded": encoded,
+            "chunks": np.array([len(chunk) for chunk in utterance.chunks], dtype=np.int64),
+            "log_probabilities": self.log_probabilities(
+                encoded, utterance.tokens, utterance.token_frames
+            ),
+        }
+
     @torch.inference_mode()
     def log_probabilities(
         self, encoded: Array, tokens: list[int], token_frames: list[int]
@@ -110,3 +130,17 @@ class NemoStreamer:
         states_projected = joint.project_prednet(predictions[0, states][:, None])
         logits = joint.joint_after_projection(frames, states_projected)[:, 0, 0]
         return torch.log_softmax(logits, dim=-1).numpy()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: how sums are ordered then depends on nothing but the model.
+
+    Not on the machine, and not on compiled loops that ran before: numba sets OpenMP's number too.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

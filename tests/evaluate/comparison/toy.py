@@ -15,8 +15,9 @@ from quantkit.evaluate.comparison.evaluated import Evaluated, collect
 from quantkit.evaluate.comparison.rows import Row
 from quantkit.evaluate.comparison.suite_facts import describe_suite
 from quantkit.evaluate.comparison.worst import worst_utterances
-from quantkit.evaluate.record import Divergence, Record, WordErrors
+from quantkit.evaluate.record import Divergence, Record
 from quantkit.evaluate.system import GraphSystem, NemoSystem
+from quantkit.evaluate.words import WordErrors
 from quantkit.report.schema import Bench, Ratio, Report, Statistics
 from quantkit.speech.utterances import Exclusion, Gathered, GatheredSet, SuiteUtterance
 

@@ -1,18 +1,15 @@
-"""The recorded reference is what NeMo says."""
+"""The reference is what NeMo says."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from quantkit.core.progress import Silent
 from quantkit.nemo.loading.checkpoint import load_checkpoint
-from quantkit.nemo.reference.record import record_reference
-from quantkit.nemo.reference.streaming import NemoStreamer
+from quantkit.nemo.reference.streaming import NemoStreamer, one_thread
 from quantkit.runtime.audio import read_audio
 from quantkit.runtime.decoders.path import greedy_path
 from quantkit.speech.manifest import read_manifest
@@ -56,47 +53,31 @@ def test_teacher_forcing_follows_the_greedy_path(
     assert [s for s in rows.argmax(axis=1) if s != blank] == found.tokens
 
 
-@pytest.fixture
-def three(parity_manifest: Path, tmp_path: Path) -> Path:
-    """A manifest of three utterances."""
-    manifest = tmp_path / "three.jsonl"
-    rows = [json.loads(line) for line in parity_manifest.read_text().splitlines()[:3]]
-    for row in rows:
-        row["audio"] = str(parity_manifest.parent / row["audio"])
-    manifest.write_text("\n".join(json.dumps(row) for row in rows))
-    return manifest
-
-
-def test_the_record_holds_every_utterance(
-    demo_checkpoint: Path, three: Path, tmp_path: Path
+def test_arrays_hold_every_chunk_and_decision(
+    streamer: NemoStreamer, parity_manifest: Path
 ) -> None:
-    out = tmp_path / "reference"
-    out.mkdir()
-    record_reference(demo_checkpoint, 1120, three, out, Silent())
-    recorded = json.loads((out / "reference.json").read_text())
-    assert len(recorded) == 3
-    for index, row in enumerate(recorded):
-        with np.load(out / f"{index:05}.npz") as arrays:
-            frames = int(arrays["chunks"].sum())
-            assert len(arrays["encoded"]) == frames
-            assert len(arrays["log_probabilities"]) == frames + len(row["tokens"])
+    said = streamer.run(read_audio(read_manifest(parity_manifest)[2].audio))
+    arrays = streamer.arrays(said)
+    frames = int(arrays["chunks"].sum())
+    assert frames > 6
+    assert len(arrays["encoded"]) == frames
+    assert len(arrays["log_probabilities"]) == frames + len(said.tokens)
 
 
-def test_the_record_does_not_depend_on_the_threads_of_the_process(
-    demo_checkpoint: Path, three: Path, tmp_path: Path
+def test_in_one_thread_nothing_depends_on_the_threads_of_the_process(
+    streamer: NemoStreamer, parity_manifest: Path
 ) -> None:
+    samples = read_audio(read_manifest(parity_manifest)[0].audio)
     threads, found = torch.get_num_threads(), []
     for number in (1, 2):
-        out = tmp_path / f"{number}"
-        out.mkdir()
         torch.set_num_threads(number)
         try:
-            record_reference(demo_checkpoint, 1120, three, out, Silent())
+            with one_thread():
+                found.append(streamer.arrays(streamer.run(samples)))
+            assert torch.get_num_threads() == number
         finally:
             torch.set_num_threads(threads)
-        found.append([path.read_bytes() for path in sorted(out.glob("*.npz"))])
-    assert len(found[0]) == 3
-    assert found[0] == found[1]
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_greedy_path_of_a_small_example() -> None:
