@@ -18,6 +18,7 @@ from quantkit.build.store import Store
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError, SettingError
 from quantkit.recipe.load import load_recipe
+from quantkit.report.format import describe_gate
 from tests.build.toy import (
     ARTIFACT,
     CHAIN,
@@ -283,8 +284,9 @@ def test_an_edited_manifest_is_written_again(workshop, monkeypatch) -> None:
 def test_a_missed_gate_still_leaves_the_artifact(workshop, monkeypatch) -> None:
     built, _ = toy_build(monkeypatch, workshop, overrides=("verify.gates.token_error_rate=0.01",))
     assert (built.artifact / "manifest.json").is_file()
-    assert str(built.gates[0]) == (
-        "token_error_rate: measured 0.1, accepted at most 0.01, missed by 0.09"
+    assert describe_gate(built.gates[0]) == (
+        "token_error_rate of toy: measured 0.1, accepted at most 0.01, missed by 0.09; "
+        "evidence: manifest.json: parity"
     )
 
 
@@ -328,7 +330,7 @@ def test_the_real_chain_of_a_shipped_recipe(name, needed, workshop) -> None:
     assert [stage.name for stage in stages] == ["export", "fuse", *needed, "verify"]
     assert stages[-1].upstream == (stages[-2].name,)
     if needed:
-        assert stages[-3].upstream == ("fuse", *needed[:-1])
+        assert stages[-2].upstream == ("fuse", *needed[:-1])
 
 
 def test_another_budget_needs_no_other_measurement(workshop) -> None:
