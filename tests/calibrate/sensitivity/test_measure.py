@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantkit.calibrate.sensitivity.damage import Judge
+from quantkit.calibrate.sensitivity.damage import DamageMeter
 from quantkit.calibrate.sensitivity.measure import measure_sensitivity
-from quantkit.calibrate.sensitivity.reference import hear
+from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.divergence import kl_divergence
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
@@ -136,8 +136,8 @@ def test_damage_is_what_the_stored_model_shows(
 def test_an_unchanged_graph_does_no_damage(
     graph: Any, demo_artifact: Path, speech: list[Path]
 ) -> None:
-    judge = Judge(demo_artifact, hear(demo_artifact, speech[:1], Silent()))
-    damage = judge.damage(graph, load_model(demo_artifact / f"{graph}.onnx"))
+    meter = DamageMeter(demo_artifact, float_utterances(demo_artifact, speech[:1], Silent()))
+    damage = meter.damage(graph, load_model(demo_artifact / f"{graph}.onnx"))
     # The squares of float rounding; a weight of 8 bits moves KL by 1e-7.
     assert damage.kl_mean < 1e-9
     assert damage.flips == 0
