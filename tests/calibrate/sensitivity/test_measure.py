@@ -153,7 +153,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(
     scratch, killed = tmp_path / "scratch", tmp_path / "killed"
     script = (
         "from pathlib import Path, PosixPath\n"
-        "from quantkit.quantize.schemes.rtn import RtnSettings\n"
+        "from quantkit.quantize.settings import RtnSettings\n"
         "from tests.calibrate.sensitivity.test_measure import measure\n"
         f"settings = RtnSettings(exclude={settings.exclude!r})\n"
         f"measure({demo_artifact!r}, {speech!r}, settings, {killed!r}, {scratch!r})\n"
