@@ -1,4 +1,4 @@
-"""The calibrate stage: second moments of what every weight matrix is multiplied with in use."""
+"""The calibrate stage: second moments of every weight matrix's inputs, as in use."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from quantkit.speech.utterances import Exclusion, Gathered, GatheredSet, SuiteUt
 _NAMED = 3
 #: The text of segments that TED-LIUM tells to leave out, after normalization.
 _IGNORED = "ignore time segment in scoring"
-#: What a language that has a text normaliser is called, in lower case.
+#: What a language that has a text normalizer is called, in lower case.
 _LANGUAGES = {"en": {"en", "eng", "english"}}
 
 
@@ -157,7 +157,7 @@ def _exclusion(row: Row, language: str) -> str | None:
 def is_language(code: str, language: str) -> bool:
     """Whether a code, such as `en-US`, `eng` or `EN`, is of a suite's language.
 
-    Only the primary subtag counts: regions and scripts share the normaliser.
+    Only the primary subtag counts: regions and scripts share the normalizer.
     """
     primary = re.split(r"[-_]", code.strip().lower(), maxsplit=1)[0]
     return primary in _LANGUAGES[language]

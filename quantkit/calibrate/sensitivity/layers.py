@@ -32,7 +32,7 @@ class _Layer:
         name: for example "encoder/layers.3" or "joint".
         graph: that it belongs to.
         stored: its tensors in few bits.
-        floats: its other constants, of which an equalised norm is not what it was.
+        floats: its other constants, of which an equalized norm is not what it was.
     """
 
     name: str

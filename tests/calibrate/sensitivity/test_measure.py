@@ -126,7 +126,7 @@ def test_damage_is_what_the_stored_model_shows(
         )
         divergences.append(kl_divergence(expected, found))
     wanted = float(np.concatenate(divergences).mean())
-    # Apart from float rounding: an artifact is opened with all of the runtime's optimisations.
+    # Apart from float rounding: an artifact is opened with all of the runtime's optimizations.
     assert load_sensitivity(measured)["tensors"][1]["choices"][0]["kl_mean"] == pytest.approx(
         wanted, rel=0.01
     )
