@@ -83,7 +83,7 @@ def observe_runs(
         if not sums.rows[name] or not np.isfinite(sums.mean_squares(name)).all():
             raise InputError(
                 f"{model.name}: in the calibration runs {given.matrices[0]!r} was multiplied by "
-                "nothing, or with NaN or infinite numbers; give inputs as the model has them in use"
+                "nothing, or by NaN or infinite numbers; give inputs as the model has them in use"
             )
         diagonal, hessian = sums.mean_squares(name), None
         if hessians:
