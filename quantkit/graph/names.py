@@ -1,10 +1,13 @@
-"""Names in a graph: what ONNX Runtime tells values and nodes apart by."""
+"""Names in a graph: what ONNX Runtime tells values, nodes and operators apart by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
+
+#: The domain of ONNX Runtime's own operators, which every build of it has.
+MICROSOFT = "com.microsoft"
 
 
 def make_names_unique(model: ir.Model) -> None:

@@ -13,7 +13,8 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from quantkit.graph.constants import constant_of
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.rewrite import by_patterns
 
 HEADS_FIRST = [0, 2, 1, 3]
 
@@ -78,6 +79,6 @@ class Attention(pattern.RewriteRuleClassBase):
         )
 
 
-def fuse_attention(model: ir.Model) -> int:
-    """Fuse attention over cached keys and values in place; returns how many layers."""
-    return int(pattern.RewriteRuleSet([Attention.rule()], commute=True).apply_to_model(model))
+ATTENTION = by_patterns(
+    "attention", Attention.rule(), expected=lambda sizes: sizes.layers, commute=True
+)

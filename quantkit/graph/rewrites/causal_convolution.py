@@ -11,9 +11,9 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.constants import constant_of
-from quantkit.graph.convolutions import real_bias, unusual_attribute
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.constants import constant_of, real_bias
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.rewrite import by_patterns, unusual_attribute
 
 TURNED = [0, 2, 1]
 
@@ -87,7 +87,8 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
         )
 
 
-def fuse_causal_convolutions(model: ir.Model) -> int:
-    """Fuse depthwise convolutions with their caches in place; returns how many."""
-    rules = [CausalConvolution.rule(biased=biased) for biased in (True, False)]
-    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))
+CAUSAL_CONVOLUTION = by_patterns(
+    "causal convolution",
+    *(CausalConvolution.rule(biased=biased) for biased in (True, False)),
+    expected=lambda sizes: sizes.layers,
+)

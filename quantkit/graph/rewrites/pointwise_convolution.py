@@ -11,9 +11,9 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.constants import constant_of, lazy, read_constant
-from quantkit.graph.convolutions import real_bias, unusual_attribute
+from quantkit.graph.constants import constant_of, lazy, read_constant, real_bias
 from quantkit.graph.names import free_name
+from quantkit.graph.rewrite import by_patterns, unusual_attribute
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -61,7 +61,8 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         return op.Transpose(product, perm=CHANNELS_LAST)
 
 
-def convert_pointwise_convolutions(model: ir.Model) -> int:
-    """Turn 1x1 convolutions over time into MatMul, in place; returns how many."""
-    rules = [PointwiseConvolution.rule(biased=biased) for biased in (True, False)]
-    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))
+POINTWISE_CONVOLUTION = by_patterns(
+    "pointwise convolution to MatMul",
+    *(PointwiseConvolution.rule(biased=biased) for biased in (True, False)),
+    expected=lambda sizes: 2 * sizes.layers,
+)

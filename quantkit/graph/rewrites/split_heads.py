@@ -1,4 +1,8 @@
-"""Split(x) and then heads of each part is heads of x and then Split: one Reshape, not three."""
+"""Split(x) and then heads of each part is heads of x and then Split: one Reshape, not three.
+
+A part [..., heads * d] of a packed projection [..., parts * heads * d] that is only reshaped to
+[..., heads, d] comes out of the split in that shape.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,29 @@ import numpy as np
 import onnx_ir as ir
 
 from quantkit.graph.constants import add_constant, constant_of
+from quantkit.graph.rewrite import MissError, by_nodes
 
 
-def split_into_heads(model: ir.Model) -> int:
-    """Reshape packed projections [..., parts * heads * d] before they are split; returns how many.
-
-    A part [..., heads * d] that is only reshaped to [..., heads, d] comes out of the split in that
-    shape.
-    """
-    count = 0
-    for split in [node for node in model.graph if node.op_type == "Split"]:
-        reshapes = [_only_reshape(part) for part in split.outputs]
-        source = split.inputs[0]
-        shapes = [_target(node) for node in reshapes]
-        if source is None or source.shape is None or not shapes or shapes[0] is None:
-            continue
-        first = shapes[0]
-        if any(shape != first for shape in shapes) or len(first) != len(source.shape) + 1:
-            continue
-        _hoist(model.graph, split, source, [node for node in reshapes if node is not None], first)
-        count += 1
-    return count
+def _split_into_heads(split: ir.Node) -> None:
+    source, users = split.inputs[0], [part.consumers() for part in split.outputs]
+    reshapes = [nodes[0] for nodes in users if nodes and nodes[0].op_type == "Reshape"]
+    if not reshapes or source is None or split.graph is None:
+        raise MissError
+    if len(reshapes) < len(users) or any(
+        len(nodes) > 1 or nodes[0].outputs[0].is_graph_output() for nodes in users
+    ):
+        raise MissError("a part of it is not only reshaped")
+    targets = [_target(node) for node in reshapes]
+    first = targets[0]
+    if first is None or any(target != first for target in targets):
+        raise MissError(f"its parts are reshaped to {targets}")
+    if source.shape is None or len(first) != len(source.shape) + 1:
+        raise MissError(f"{first} does not split one axis of {source.shape}")
+    _hoist(split.graph, split, source, reshapes, first)
 
 
-def _only_reshape(part: ir.Value) -> ir.Node | None:
-    users = [use.node for use in part.uses()]
-    if len(users) != 1 or users[0].op_type != "Reshape":
-        return None
-    return None if users[0].outputs[0].is_graph_output() else users[0]
-
-
-def _target(node: ir.Node | None) -> list[int] | None:
-    shape = constant_of(node.inputs[1]) if node is not None else None
+def _target(node: ir.Node) -> list[int] | None:
+    shape = constant_of(node.inputs[1])
     return None if shape is None else [int(size) for size in shape.numpy()]
 
 
@@ -60,3 +55,9 @@ def _hoist(
         part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
         ir.convenience.replace_all_uses_with(node.outputs[0], part)
     graph.remove([*reshapes, split], safe=True)
+
+
+#: Biases would stand between the parts and their heads.
+SPLIT_HEADS = by_nodes(
+    "heads", "Split", _split_into_heads, lambda sizes: 0 if sizes.biased else sizes.layers
+)

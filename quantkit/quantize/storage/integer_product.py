@@ -23,7 +23,7 @@ from onnx_ir.tape import Tape
 
 from quantkit.core.errors import InputError
 from quantkit.graph.constants import add_constant
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.matrices import WeightMatrix
 from quantkit.quantize.storage.replacement import drop_unused, replace_node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from quantkit.graph.constants import add_constant
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.matrices import WeightMatrix
 from quantkit.quantize.storage.packing import PackedMatrix
 

@@ -20,8 +20,8 @@ import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.graph.constants import read_constant
-from quantkit.graph.domains import MICROSOFT
 from quantkit.graph.files import load_model
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
 from quantkit.quantize.storage.integer_product import unsigned
 from quantkit.quantize.storage.packing import PackedMatrix, unpack
