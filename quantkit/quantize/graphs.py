@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
+from quantkit.quantize.inventory import (
+    GraphReport,
+    TensorReport,
+    count_parameters,
+    graph_report,
+)
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.schemes.equalize import equalize_norms
+from quantkit.quantize.schemes.registry import quantize_matrix, store_matrix
 from quantkit.quantize.schemes.tools import rewritten
 from quantkit.quantize.settings import (
     BlockScheme,
@@ -22,12 +30,20 @@ from quantkit.quantize.settings import (
     OrtDynamicSettings,
     Scheme,
 )
-from quantkit.quantize.storage.matrices import Inputs, MatrixKey, WeightMatrix, find_matrices
-from quantkit.quantize.storage.tensors import GraphReport, quantize_matrices
+from quantkit.quantize.storage.matrices import (
+    InfiniteError,
+    Inputs,
+    MatrixKey,
+    WeightMatrix,
+    find_matrices,
+)
 from quantkit.quantize.widths.budget import ALLOCATION
 from quantkit.quantize.widths.mixed import resolve
 from quantkit.quantize.widths.selection import select
 from quantkit.quantize.widths.settings import MixedSettings
+
+# Kernels multiply scales by codes, and zero points by sums of inputs, before they subtract.
+_LARGEST = float(np.finfo(np.float32).max) / 2**16
 
 
 def quantize_model(
@@ -151,6 +167,59 @@ def quantize_graphs(
             report["notes"] = [*report.get("notes", []), note]
         reports[graph] = report
     return reports
+
+
+def quantize_matrices(
+    model: ir.Model,
+    choices: Iterable[tuple[WeightMatrix, MatrixScheme]],
+    inputs: Inputs,
+    progress: Progress,
+    what: str,
+) -> GraphReport:
+    """Replace matrices one at a time, so that one tensor is in memory as float32.
+
+    Tables with infinities stay as they are, and matrices so large that no finite number is stored
+    for one of their weights.
+
+    Args:
+        model: changed in place.
+        choices: matrices of the model with the settings of each.
+        inputs: tells the moments of a matrix's inputs.
+        progress: told about each matrix.
+        what: words beside the progress bar.
+    """
+    parameters = count_parameters(model)
+    reports: list[TensorReport] = []
+    notes: list[str] = []
+    todo = list(choices)
+    for matrix, settings in progress.track(todo, len(todo), what):
+        try:
+            weight = matrix.read()
+        except InfiniteError:
+            if matrix.use != "lookup":
+                raise
+            notes.append(f"table {matrix.name!r} has infinite values and stays float32")
+            continue
+        quantized = quantize_matrix(weight, settings, inputs(matrix))
+        error = quantized.relative_error(weight)
+        largest = max(float(weight.max()), -float(weight.min()))
+        if largest > _LARGEST or not np.isfinite(error):
+            notes.append(
+                f"tensor {matrix.name!r} with weights up to {largest:.1e} stays float32: what "
+                f"{settings.scheme} stores of it, or what the runtime adds up, is not finite"
+            )
+            continue
+        reports.append(
+            {
+                "name": matrix.name,
+                "shape": list(weight.shape),
+                "bits": quantized.bits,
+                "block_size": quantized.block_size,
+                "bytes": store_matrix(model, matrix, quantized, settings),
+                "relative_error": error,
+            }
+        )
+    return graph_report(model, parameters, reports, notes)
 
 
 def _fitting(

@@ -1,14 +1,50 @@
-"""What the graphs of a model hold, before anything is quantized."""
+"""What the graphs of a model hold: the tensors of each, float or in few bits, and their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
+import numpy as np
 import onnx_ir as ir
 
+from quantkit.core.errors import InputError
+from quantkit.core.progress import Progress
+from quantkit.graph.constants import read_constant
+from quantkit.quantize.storage.blocks import FloatArray
 from quantkit.quantize.storage.matrices import find_matrices
-from quantkit.quantize.storage.tensors import float_constants
+from quantkit.quantize.storage.stored import StoredTensor, record_sources, stored_tensors
+
+
+class TensorReport(TypedDict):
+    """One tensor that holds parameters, as stored.
+
+    Tensors left in float have no block size, nor have those of which all values share a scale.
+    """
+
+    name: str
+    shape: list[int]
+    bits: int
+    block_size: int | None
+    bytes: int
+    relative_error: float
+
+
+class GraphReport(TypedDict):
+    """One graph.
+
+    `parameters` counts the elements of the floating point constants before quantization;
+    `bits_per_weight` is 8 times the bytes of `tensors` (codes, scales, zero points and what stays
+    in float) over `parameters`. Integer constants, which are shapes and indices, count in neither,
+    nor do weights that were stored in few bits before. `notes`, where there are any, say what was
+    not done as asked.
+    """
+
+    parameters: int
+    bits_per_weight: float
+    tensors: list[TensorReport]
+    notes: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -39,3 +75,104 @@ class Inventory:
     def kept(self, quantized: Iterable[str]) -> int:
         """Bytes that stay in float when these matrices are quantized."""
         return self.bytes - sum(self.matrices[name] for name in quantized)
+
+
+def graph_report(
+    model: ir.Model,
+    parameters: int,
+    quantized: list[TensorReport],
+    notes: Sequence[str] = (),
+) -> GraphReport:
+    """The report on a finished graph: its quantized tensors, and the floats that stay.
+
+    Args:
+        model: the quantized graph.
+        parameters: of the graph before it was quantized.
+        quantized: what is known about each tensor in few bits.
+        notes: what was not done as asked.
+    """
+    kept: list[TensorReport] = [
+        {
+            "name": name,
+            "shape": [int(size) for size in tensor.shape.numpy()],
+            "bits": int(tensor.dtype.bitwidth),
+            "block_size": None,
+            "bytes": tensor.nbytes,
+            "relative_error": 0.0,
+        }
+        for name, tensor in float_constants(model).items()
+    ]
+    stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
+    report: GraphReport = {
+        "parameters": parameters,
+        "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
+        "tensors": [*quantized, *kept],
+    }
+    if notes:
+        report["notes"] = list(notes)
+    return report
+
+
+def count_parameters(model: ir.Model) -> int:
+    """Elements of the floating point constants, scales excepted."""
+    return sum(int(tensor.size) for tensor in float_constants(model).values())
+
+
+def float_constants(model: ir.Model) -> Mapping[str, ir.TensorProtocol]:
+    """Floating point initializers and Constant nodes of all graphs, but no scales."""
+    values = [value for graph in model.graphs() for value in graph.initializers.values()]
+    values += [node.outputs[0] for node in model.graph.all_nodes() if node.op_type == "Constant"]
+    scales = {part for stored in stored_tensors(model) for part in stored.parts}
+    return {
+        value.name or "": tensor
+        for value in values
+        if value not in scales
+        and (tensor := ir.convenience.get_const_tensor(value)) is not None
+        and tensor.dtype.is_floating_point()
+    }
+
+
+def compare_graphs(before: ir.Model, after: ir.Model, progress: Progress, what: str) -> GraphReport:
+    """Compare every tensor that a graph stores in few bits with the float tensor it was made from.
+
+    Args:
+        before: the float graph.
+        after: the same graph, quantized. A tensor of which `before` has no float is left out.
+        progress: told about each tensor.
+        what: words beside the progress bar.
+
+    Raises:
+        InputError: a tensor is stored in a way that is not read here, or not finite.
+    """
+    floats = float_constants(before)
+    record_sources(after, floats)
+    todo = [tensor for tensor in stored_tensors(after) if tensor.name in floats]
+    reports = [
+        _report(tensor, read_constant(floats[tensor.name]))
+        for tensor in progress.track(todo, len(todo), what)
+    ]
+    return graph_report(after, count_parameters(before), reports)
+
+
+def _report(stored: StoredTensor, weight: FloatArray) -> TensorReport:
+    values = stored.dequantize()
+    error = _relative_error(values, weight.swapaxes(-1, -2) if stored.transposed else weight)
+    if not np.isfinite(error):
+        raise InputError(
+            f"tensor {stored.name!r} {list(stored.shape)}: what is stored of it, or its weights, "
+            "are NaN or infinite; use another scheme, or export the model again"
+        )
+    return {
+        "name": stored.name,
+        "shape": list(stored.shape),
+        "bits": stored.bits,
+        "block_size": stored.block_size,
+        "bytes": stored.nbytes,
+        "relative_error": error,
+    }
+
+
+def _relative_error(stored: FloatArray, weight: FloatArray) -> float:
+    rest = np.subtract(stored, weight, dtype=np.float64)
+    energy = np.square(weight, dtype=np.float64).sum()
+    return float(np.sqrt(np.square(rest).sum() / energy)) if energy > 0 else 0.0

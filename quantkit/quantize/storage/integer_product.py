@@ -26,7 +26,8 @@ from quantkit.graph.constants import add_constant
 from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.matrices import WeightMatrix
-from quantkit.quantize.storage.replacement import drop_unused, replace_node
+from quantkit.quantize.storage.packing import signed
+from quantkit.quantize.storage.replacement import Parts, drop_unused, replace_node, store_parts
 
 # The first in which QuantizeLinear takes scales along the last axis.
 OPSET = 21
@@ -98,13 +99,12 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
             "up; convert it with onnx.version_converter, or choose another scheme"
         )
     model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
-    base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
-    parts: list[ir.TensorProtocol] = [
-        ir.Tensor(signed(quantized.codes[:, 0].T), name=f"{base}_q8"),
-        ir.Tensor(quantized.scales[:, 0], name=f"{base}_scales"),
-        ir.Tensor(signed(quantized.zero_points[:, 0]), name=f"{base}_zero_points"),
-    ]
-    codes, scales, zero_points = (add_constant(model.graph, part) for part in parts)
+    parts: Parts = {
+        "q8": signed(quantized.codes[:, 0].T),
+        "scales": quantized.scales[:, 0],
+        "zero_points": signed(quantized.zero_points[:, 0]),
+    }
+    codes, scales, zero_points = store_parts(model.graph, matrix, parts)
     one = _shared(model.graph, "rows_one", np.float32(1))
     for node in matrix.nodes:
         rows = _quantize_rows(model.graph, cast("ir.Value", node.inputs[0]), matrix.shape[0])
@@ -119,17 +119,7 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=name)
         replace_node(node.graph or model.graph, node, [product, scaled])
     drop_unused(matrix.value)
-    return sum(part.nbytes for part in parts)
-
-
-def signed(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Codes from 0 to 255 as those from -128 to 127."""
-    return np.ascontiguousarray(codes ^ np.uint8(128)).view(np.int8)
-
-
-def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Invert signed."""
-    return np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(128)
+    return sum(part.nbytes for part in parts.values())
 
 
 @dataclass(frozen=True)

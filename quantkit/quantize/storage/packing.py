@@ -91,3 +91,13 @@ def unpack(packed: PackedMatrix) -> QuantizedMatrix:
         bits=packed.bits,
         rows=packed.rows,
     )
+
+
+def signed(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Codes from 0 to 255 as those from -128 to 127."""
+    return np.ascontiguousarray(codes ^ np.uint8(128)).view(np.int8)
+
+
+def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Invert signed."""
+    return np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(128)
