@@ -192,7 +192,7 @@ def assemble(corpus: Corpus, groups: list[Group], rng: np.random.Generator) -> B
 
 
 def _least_frames(tokens: list[int]) -> int:
-    """CTC needs a frame for each piece and one more between equal neighbours."""
+    """CTC needs a frame for each piece and one more between equal neighbors."""
     return SUBSAMPLING * (len(tokens) + 4)
 
 

@@ -152,7 +152,7 @@ def _check_calibration(settings: Scheme, calibration: Sequence[Path]) -> None:
     if settings.needs_activations and not calibration:
         raise InputError(
             f"calibration: scheme {settings.scheme!r} needs inputs of the model to measure what "
-            "its weights are multiplied with; give one or more .npz files, each with the inputs "
+            "its weights multiply; give one or more .npz files, each with the inputs "
             "of one run by name, or the directory of quantkit calibrate --out, or choose a scheme "
             "that needs none, such as kquant"
         )

@@ -76,7 +76,9 @@ def speech_inputs(settings: CalibrateSettings) -> tuple[tuple[str, ...], dict[st
     return (), {"speech": recordings_digest(find_recordings(settings))}
 
 
-def heard(settings: CalibrateSettings, upstream: Mapping[str, Path]) -> list[Recording]:
+def calibration_recordings(
+    settings: CalibrateSettings, upstream: Mapping[str, Path]
+) -> list[Recording]:
     """The calibration recordings, for a stage with `speech_inputs`."""
     return find_recordings(settings, upstream.get(_STAGE))
 
@@ -148,7 +150,7 @@ def refuse_shared(
     pairs = shared_recordings(recordings, judged)
     if not pairs:
         return
-    named = [f"{one} is {other}" for one, other in pairs[:_NAMED]]
+    named = [f"{recording} is {other}" for recording, other in pairs[:_NAMED]]
     more = [f"and {len(pairs) - _NAMED} more"] if len(pairs) > _NAMED else []
     raise SettingError(
         settings.key,

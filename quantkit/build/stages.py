@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantkit.build.checkpoint import Checkpoint
 from quantkit.build.engine import Stage, Workspace, stage_version
-from quantkit.build.speech import heard, speech_inputs, speech_stages
+from quantkit.build.speech import calibration_recordings, speech_inputs, speech_stages
 from quantkit.core.errors import InputError, SettingError
 from quantkit.core.versions import library_versions
 from quantkit.evaluate.system import NemoSystem
@@ -137,7 +137,7 @@ def calibrate_stage(settings: CalibrateSettings, *, hessians: bool) -> Stage:
 
         calibrate(
             space.upstream["fuse"],
-            heard(settings, space.upstream),
+            calibration_recordings(settings, space.upstream),
             space.out,
             space.scratch,
             space.progress,
@@ -190,7 +190,7 @@ def sensitivity_stage(recipe: Recipe) -> Stage:
         measure_sensitivity(
             space.upstream["fuse"],
             space.upstream.get("calibrate"),
-            spread(heard(speech, space.upstream), utterances),
+            spread(calibration_recordings(speech, space.upstream), utterances),
             algorithm,
             widths,
             space.out,

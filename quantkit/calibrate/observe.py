@@ -20,7 +20,7 @@ from quantkit.quantize.storage.matrices import find_matrices
 
 @dataclass(frozen=True)
 class MatrixInput:
-    """What a group of weight matrices is multiplied with.
+    """One input of a graph and the weight matrices that multiply it.
 
     Attributes:
         matrices: what their moments are named after; see WeightMatrix.measured_as.

@@ -82,8 +82,8 @@ def observe_runs(
     for name, given in zip(channels, session.inputs, strict=True):
         if not sums.rows[name] or not np.isfinite(sums.mean_squares(name)).all():
             raise InputError(
-                f"{model.name}: in the calibration runs {given.matrices[0]!r} was multiplied with "
-                "nothing, or with NaN or infinite numbers; give inputs as the model has them in use"
+                f"{model.name}: in the calibration runs {given.matrices[0]!r} was multiplied by "
+                "nothing, or by NaN or infinite numbers; give inputs as the model has them in use"
             )
         diagonal, hessian = sums.mean_squares(name), None
         if hessians:

@@ -1,4 +1,4 @@
-"""The calibrate stage: second moments of what every weight matrix is multiplied with in use."""
+"""The calibrate stage: second moments of every weight matrix's inputs, as in use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPORT = "calibration.json"
 WAITING_BYTES = 1 << 30
 #: Seconds of speech after which an interrupted calibration need not begin again.
 SAVE_EVERY_S = 300.0
-_HEARD = "heard.json"
+_SAVED = "progress.json"
 
 
 def calibrate(
@@ -52,7 +52,7 @@ def calibrate(
 
     Args:
         model: directory with the graphs and streaming.json.
-        recordings: audio files, or parts of them, in the order in which they are heard.
+        recordings: audio files, or parts of them, in the order in which they are read.
         out: existing directory.
         scratch: existing directory of this very calibration: what it goes on from, and its Hessians
             while they grow.
@@ -76,8 +76,8 @@ def calibrate(
     done, frames = 0, 0
     if saved.exists():
         sums.restore(saved)
-        heard = json.loads((saved / _HEARD).read_text(encoding="utf-8"))
-        done, frames = heard["recordings"], heard["frames"]
+        progressed = json.loads((saved / _SAVED).read_text(encoding="utf-8"))
+        done, frames = progressed["recordings"], progressed["frames"]
     frames_saved = frames
     save_every = SAVE_EVERY_S / observed.settings.encoder_frame_s
     left_to_hear = recordings[done:]
@@ -91,7 +91,7 @@ def calibrate(
             sums.add(observed.take())
             with complete_directory(saved) as temporary:
                 sums.save(temporary)
-                write_json(temporary / _HEARD, {"recordings": done, "frames": frames})
+                write_json(temporary / _SAVED, {"recordings": done, "frames": frames})
             frames_saved = frames
     sums.add(observed.take())
     if not frames:

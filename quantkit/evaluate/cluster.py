@@ -152,5 +152,7 @@ def _anywhere(shard: Shard) -> Shard:
         system = replace(system, checkpoint=system.checkpoint.absolute())
     else:
         system = replace(system, model=system.model.absolute())
-    utterances = [replace(heard, audio=heard.audio.absolute()) for heard in shard.utterances]
+    utterances = [
+        replace(utterance, audio=utterance.audio.absolute()) for utterance in shard.utterances
+    ]
     return replace(shard, system=system, utterances=tuple(utterances))

@@ -49,28 +49,29 @@ def evaluate(
             are killed again and again.
         MissingExtraError: a library is not installed.
     """
-    heard = _distinct(utterances)
-    graphs = {Results.of(one, results): one for one in systems if isinstance(one, GraphSystem)}
-    kept = _complete(_nemo_work(systems, heard, results), results, workers, progress, "PyTorch")
-    work = {at: (graph, heard) for at, graph in graphs.items()}
+    distinct = _distinct(utterances)
+    graphs = {Results.of(s, results): s for s in systems if isinstance(s, GraphSystem)}
+    kept = _complete(_nemo_work(systems, distinct, results), results, workers, progress, "PyTorch")
+    work = {at: (graph, distinct) for at, graph in graphs.items()}
     kept |= _complete(work, results, workers, progress, "graphs")
-    found = {system.name: kept[Results.of(system, results)] for system in systems}
+    by_system = {system.name: kept[Results.of(system, results)] for system in systems}
     return {
-        name: [_shown(of[one.digest], one) for one in utterances if one.digest in of]
-        for name, of in found.items()
+        name: [_as_asked(records[u.digest], u) for u in utterances if u.digest in records]
+        for name, records in by_system.items()
     }
 
 
 def _distinct(utterances: Sequence[SuiteUtterance]) -> list[SuiteUtterance]:
     """Each utterance once, deep if it is so anywhere."""
     distinct: dict[str, SuiteUtterance] = {}
-    for heard in utterances:
-        if heard.digest not in distinct or (heard.deep and not distinct[heard.digest].deep):
-            distinct[heard.digest] = heard
+    for utterance in utterances:
+        known = distinct.get(utterance.digest)
+        if known is None or (utterance.deep and not known.deep):
+            distinct[utterance.digest] = utterance
     return list(distinct.values())
 
 
-def _nemo_work(systems: Sequence[System], heard: list[SuiteUtterance], root: Path) -> Work:
+def _nemo_work(systems: Sequence[System], utterances: list[SuiteUtterance], root: Path) -> Work:
     """PyTorch on all utterances, deep for graphs; if only graphs need it, on the deep ones.
 
     In other modes it is only scored.
@@ -80,15 +81,15 @@ def _nemo_work(systems: Sequence[System], heard: list[SuiteUtterance], root: Pat
         for system in systems
         if isinstance(system, GraphSystem)
     }
-    deep = [one for one in heard if one.deep]
-    scored = [replace(one, deep=False) for one in heard if one.text is not None]
+    deep = [utterance for utterance in utterances if utterance.deep]
+    scored = [replace(u, deep=False) for u in utterances if u.text is not None]
     work: dict[Results, tuple[System, list[SuiteUtterance]]] = {
         at: (system, deep) for at, system in references.items()
     }
     for system in systems:
         if isinstance(system, NemoSystem):
             at = Results.of(system, root)
-            work[at] = (system, heard if at in references else scored)
+            work[at] = (system, utterances if at in references else scored)
     return work
 
 
@@ -99,8 +100,8 @@ def _complete(
     kept = {at: at.records() for at in work}
     todo = [
         shard
-        for at, (system, heard) in work.items()
-        for shard in _missing(at, system, heard, kept[at])
+        for at, (system, utterances) in work.items()
+        for shard in _missing(at, system, utterances, kept[at])
     ]
     if not todo:
         return kept
@@ -121,23 +122,23 @@ def _worth(todo: Sequence[Shard]) -> int:
 
 
 def _missing(
-    at: Results, system: System, heard: Sequence[SuiteUtterance], kept: dict[str, Record]
+    at: Results, system: System, utterances: Sequence[SuiteUtterance], kept: dict[str, Record]
 ) -> list[Shard]:
     """The shards that hold what a system has not been evaluated on yet, the longest first."""
 
-    def is_missing(one: SuiteUtterance) -> bool:
-        record = kept.get(one.digest)
-        if record is None or not one.deep:
+    def is_missing(utterance: SuiteUtterance) -> bool:
+        record = kept.get(utterance.digest)
+        if record is None or not utterance.deep:
             return record is None
         if isinstance(system, GraphSystem):
             return record.divergence is None
-        return not at.arrays(one.digest).is_file()
+        return not at.arrays(utterance.digest).is_file()
 
-    pieces = [tuple(filter(is_missing, piece)) for piece in cut(heard)]
+    pieces = [tuple(filter(is_missing, piece)) for piece in cut(utterances)]
     shards = [Shard(system, at.directory.name, piece) for piece in pieces if piece]
     return sorted(shards, key=lambda shard: -shard.duration_s)
 
 
-def _shown(record: Record, heard: SuiteUtterance) -> Record:
+def _as_asked(record: Record, utterance: SuiteUtterance) -> Record:
     """Whether a record has a divergence must not depend on what was evaluated before."""
-    return record if heard.deep else replace(record, divergence=None)
+    return record if utterance.deep else replace(record, divergence=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ from quantkit.core.errors import InputError, SettingError
 from quantkit.core.files import sha256_json
 from quantkit.core.progress import Progress
 from quantkit.evaluate.words import words
-from quantkit.recipe.language import is_language
 from quantkit.recipe.suite import SuiteSettings
 from quantkit.speech.cache import Speech, SpeechCache, Unusable
 from quantkit.speech.digests import FileDigests
@@ -28,6 +28,8 @@ from quantkit.speech.utterances import Exclusion, Gathered, GatheredSet, SuiteUt
 _NAMED = 3
 #: The text of segments that TED-LIUM tells to leave out, after normalization.
 _IGNORED = "ignore time segment in scoring"
+#: What a language that has a text normalizer is called, in lower case.
+_LANGUAGES = {"en": {"en", "eng", "english"}}
 
 
 def gather(suite: SuiteSettings, cache: Path, sample_rate: int, progress: Progress) -> Gathered:
@@ -150,3 +152,12 @@ def _exclusion(row: Row, language: str) -> str | None:
     if not said:
         return "nothing is left of its text after normalization"
     return "its text says to ignore it in scoring" if said == _IGNORED else None
+
+
+def is_language(code: str, language: str) -> bool:
+    """Whether a code, such as `en-US`, `eng` or `EN`, is of a suite's language.
+
+    Only the primary subtag counts: regions and scripts share the normalizer.
+    """
+    primary = re.split(r"[-_]", code.strip().lower(), maxsplit=1)[0]
+    return primary in _LANGUAGES[language]

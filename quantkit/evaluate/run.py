@@ -36,8 +36,8 @@ def run_shard(shard: Shard, root: Path) -> tuple[str, str]:
             "directory; run the command again with the same versions and files everywhere"
         )
     with threadpool_limits(1):
-        evaluate_one = open_system(shard.system, root)
-        records = [evaluate_one(heard) for heard in shard.utterances]
+        evaluate = open_system(shard.system, root)
+        records = [evaluate(utterance) for utterance in shard.utterances]
     results.write_part(shard.name, records)
     return shard.key
 

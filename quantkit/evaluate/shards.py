@@ -34,7 +34,7 @@ class Shard:
     @cached_property
     def name(self) -> str:
         """The same for the same utterances, whoever evaluates them."""
-        return sha256_json([[heard.digest, heard.deep] for heard in self.utterances])
+        return sha256_json([[utterance.digest, utterance.deep] for utterance in self.utterances])
 
     @property
     def key(self) -> tuple[str, str]:
@@ -44,7 +44,7 @@ class Shard:
     @property
     def duration_s(self) -> float:
         """Seconds of audio."""
-        return sum(heard.duration_s for heard in self.utterances)
+        return sum(utterance.duration_s for utterance in self.utterances)
 
     def __str__(self) -> str:
         first, last = self.utterances[0], self.utterances[-1]
@@ -58,13 +58,13 @@ def cut(utterances: Sequence[SuiteUtterance]) -> list[tuple[SuiteUtterance, ...]
     shards, do not depend on how far an earlier run came.
     """
     sets: dict[str, list[SuiteUtterance]] = {}
-    for heard in utterances:
-        sets.setdefault(heard.set_name, []).append(heard)
-    return [piece for heard in sets.values() for piece in _cut_set(heard)]
+    for utterance in utterances:
+        sets.setdefault(utterance.set_name, []).append(utterance)
+    return [piece for members in sets.values() for piece in _cut_set(members)]
 
 
 def _cut_set(utterances: Sequence[SuiteUtterance]) -> list[tuple[SuiteUtterance, ...]]:
-    costs = np.array([heard.duration_s + UTTERANCE_S for heard in utterances])
+    costs = np.array([utterance.duration_s + UTTERANCE_S for utterance in utterances])
     ends = np.cumsum(costs)
     count = math.ceil(ends[-1] / SHARD_S)
     # An utterance belongs to the piece that its middle falls into.

@@ -138,7 +138,7 @@ def _decoder_faults(model: EncDecRNNTBPEModel) -> list[str]:
     normalize = model.cfg.preprocessor.get("normalize")
     if normalize not in (None, "NA", "None"):
         faults.append(
-            f"preprocessor.normalize is {normalize!r}; accepted: 'NA' (normalising over the whole "
+            f"preprocessor.normalize is {normalize!r}; accepted: 'NA' (normalizing over the whole "
             "utterance cannot be streamed)"
         )
     return faults

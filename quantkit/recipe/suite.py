@@ -98,7 +98,7 @@ class SuiteSettings(Strict):
 
     schema_version: Literal[1] = Field(alias="schema", description="version of this format")
     name: str = Field(pattern=NAME, description="names the suite in reports")
-    language: Literal["en"] = Field(description="of all sets; one with a text normaliser")
+    language: Literal["en"] = Field(description="of all sets; one with a text normalizer")
     sets: dict[str, SetSettings] = Field(max_length=MOST)
     distributions: int = Field(
         64,

@@ -82,7 +82,7 @@ class _Reader:
         self._left = MOST_CHARACTERS
 
     def document(self) -> Any:
-        starts = [one for one in self._events if isinstance(one, DocumentStartEvent)]
+        starts = [event for event in self._events if isinstance(event, DocumentStartEvent)]
         if not starts:
             return None
         if len(starts) > 1:
@@ -203,7 +203,7 @@ class _Reader:
     def _mappings(self, event: Event, value: Any) -> list[dict[str, Any]]:
         """What a merge key names: a mapping, or a list of them of which the first counts most."""
         several = value if isinstance(value, list) else [value]
-        if not all(isinstance(one, dict) for one in several):
+        if not all(isinstance(item, dict) for item in several):
             raise self._error(event, "found a merge of something else, accepted: of mappings")
         return several
 

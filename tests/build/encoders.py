@@ -64,7 +64,7 @@ def export_traced(path: Path) -> Path:
 
 
 def export_program(path: Path) -> Path:
-    """By the present exporter, not optimised: weights stand behind Transpose."""
+    """By the present exporter, not optimized: weights stand behind Transpose."""
     shapes = ({0: torch.export.Dim("batch"), 2: torch.export.Dim("time")},)
     inputs = (torch.zeros(2, MELS, 30),)
     export_module(Encoder().eval(), inputs, ["mel"], ["encoded", "summary"], path, shapes)

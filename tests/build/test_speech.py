@@ -14,7 +14,7 @@ from quantkit.build.artifact import plan_build
 from quantkit.build.calibration import calibrate_recipe
 from quantkit.build.engine import run
 from quantkit.build.progress import LineProgress
-from quantkit.build.speech import dataset_stage, heard, left_out, speech_inputs
+from quantkit.build.speech import calibration_recordings, dataset_stage, left_out, speech_inputs
 from quantkit.build.store import Store
 from quantkit.core.errors import InputError, MissingExtraError, SettingError
 from quantkit.recipe.load import load_recipe
@@ -118,7 +118,7 @@ def test_its_recordings_are_heard(workshop, dataset) -> None:
     more.write_text("a file more is another data set")
     settings = dataset.model_copy(update={"utterances": 1})
     fetched = fetch(settings)
-    assert heard(CalibrateSettings(dataset=settings), {"speech": fetched}) == [
+    assert calibration_recordings(CalibrateSettings(dataset=settings), {"speech": fetched}) == [
         fetched / "000000.flac"
     ]
     more.unlink()

@@ -99,7 +99,7 @@ def test_runs_without_numbers_are_refused(tmp_path: Path) -> None:
     infinite = matrix(3, 40)
     infinite[1, 2] = np.inf
     for x in (infinite, matrix(0, 40)):
-        with pytest.raises(InputError, match=r"'first\.weight' was multiplied with nothing, or"):
+        with pytest.raises(InputError, match=r"'first\.weight' was multiplied by nothing, or"):
             observe_runs(model, [{"x": x}], new(tmp_path), hessians=False)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from quantkit.calibrate.sensitivity.reference import hear
+from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.divergence import kl_divergence
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
@@ -119,5 +119,5 @@ def test_parts_of_a_call_are_what_their_own_files_are(
 
     second = Segment(tmp_path / "call.wav", parts[1]["offset"], parts[1]["duration"])
     recordings: list[Recording] = [second, tmp_path / "1.wav"]
-    alone, other = hear(fp32.model, recordings, Silent())
+    alone, other = float_utterances(fp32.model, recordings, Silent())
     np.testing.assert_array_equal(alone.encoded, other.encoded)

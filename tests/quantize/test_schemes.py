@@ -1,4 +1,4 @@
-"""What every scheme keeps to, whatever it optimises."""
+"""What every scheme keeps to, whatever it optimizes."""
 
 from __future__ import annotations
 

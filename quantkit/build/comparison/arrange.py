@@ -1,38 +1,38 @@
-"""Lanes into the systems to evaluate and the rows of the report."""
+"""Groups into the systems to evaluate and the rows of the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quantkit.build.comparison.lanes import Lane, Scheme
+from quantkit.build.comparison.groups import ChunkGroup, Scheme
 from quantkit.bundle.manifest import weights_and_bits
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.system import NemoSystem, System
 from quantkit.recipe.suite import ModeSettings
 from quantkit.report.schema import Bench, Gate, LayerDivergence
 from quantkit.runtime.settings import StreamingSettings
 
-Speed = Callable[[Lane, System], Bench | None]
-"""What was measured of a lane's system; None where nothing was."""
-Layers = Callable[[Lane, Scheme], tuple[LayerDivergence, ...]]
+Speed = Callable[[ChunkGroup, System], Bench | None]
+"""What was measured of a group's system; None where nothing was."""
+Layers = Callable[[ChunkGroup, Scheme], tuple[LayerDivergence, ...]]
 """The damage of a scheme layer by layer."""
 FP32_BITS = 32.0
 
 
-def systems_of(lanes: Sequence[Lane], modes: Sequence[NemoSystem]) -> list[System]:
+def systems_of(groups: Sequence[ChunkGroup], modes: Sequence[NemoSystem]) -> list[System]:
     """Everything that is evaluated."""
     graphs = [
         graph
-        for lane in lanes
-        for graph in (lane.exported, lane.fp32, *(scheme.system for scheme in lane.schemes))
+        for group in groups
+        for graph in (group.exported, group.fp32, *(scheme.system for scheme in group.schemes))
     ]
-    return [*(lane.pytorch for lane in lanes), *modes, *graphs]
+    return [*(group.pytorch for group in groups), *modes, *graphs]
 
 
-def mode_systems(lanes: Sequence[Lane], modes: Sequence[ModeSettings]) -> list[NemoSystem]:
-    """PyTorch in further modes, without those that a lane has anyway."""
-    checkpoint = lanes[0].floats.checkpoint
-    own = {lane.chunk_ms for lane in lanes}
+def mode_systems(groups: Sequence[ChunkGroup], modes: Sequence[ModeSettings]) -> list[NemoSystem]:
+    """PyTorch in further modes, without those that a group has anyway."""
+    checkpoint = groups[0].floats.checkpoint
+    own = {group.chunk_ms for group in groups}
     return [
         NemoSystem(
             _mode_name(mode),
@@ -48,12 +48,12 @@ def mode_systems(lanes: Sequence[Lane], modes: Sequence[ModeSettings]) -> list[N
 
 
 def rows_of(
-    lanes: Sequence[Lane], modes: Sequence[NemoSystem], speed: Speed, layers: Layers
-) -> list[Row]:
-    """The report's rows: PyTorch, then each lane's graphs."""
-    settings = StreamingSettings.load(lanes[0].floats.fused.directory)
+    groups: Sequence[ChunkGroup], modes: Sequence[NemoSystem], speed: Speed, layers: Layers
+) -> list[ReportRow]:
+    """The report's rows: PyTorch, then each group's graphs."""
+    settings = StreamingSettings.load(groups[0].floats.fused.directory)
     rows = [
-        Row(
+        ReportRow(
             system,
             "pytorch",
             None,
@@ -63,49 +63,49 @@ def rows_of(
             bench=bench,
         )
         for system, bench in [
-            *((lane.pytorch, speed(lane, lane.pytorch)) for lane in lanes),
+            *((group.pytorch, speed(group, group.pytorch)) for group in groups),
             *((mode, None) for mode in modes),
         ]
     ]
-    for lane in lanes:
-        rows.append(_fp32_row(lane, speed))
-        rows += [_scheme_row(lane, scheme, speed, layers) for scheme in lane.schemes]
+    for group in groups:
+        rows.append(_fp32_row(group, speed))
+        rows += [_scheme_row(group, scheme, speed, layers) for scheme in group.schemes]
     return rows
 
 
-def _fp32_row(lane: Lane, speed: Speed) -> Row:
-    fused = lane.floats.fused
-    return Row(
-        lane.fp32,
+def _fp32_row(group: ChunkGroup, speed: Speed) -> ReportRow:
+    fused = group.floats.fused
+    return ReportRow(
+        group.fp32,
         "fp32",
-        lane.plain.manifest["recipe"]["name"] if lane.plain else None,
-        lane.chunk_ms,
+        group.plain.manifest["recipe"]["name"] if group.plain else None,
+        group.chunk_ms,
         total_bytes=fused.bytes,
         bits_per_weight=FP32_BITS,
         latency_s=StreamingSettings.load(fused.directory).algorithmic_latency_s,
-        chain=_chain(lane),
-        bench=speed(lane, lane.fp32),
+        chain=_chain(group),
+        bench=speed(group, group.fp32),
     )
 
 
-def _scheme_row(lane: Lane, scheme: Scheme, speed: Speed, layers: Layers) -> Row:
+def _scheme_row(group: ChunkGroup, scheme: Scheme, speed: Speed, layers: Layers) -> ReportRow:
     manifest = scheme.built.manifest
-    return Row(
+    return ReportRow(
         scheme.system,
         "scheme",
         scheme.entry.recipe.name,
-        lane.chunk_ms,
+        group.chunk_ms,
         total_bytes=manifest["total_bytes"],
         bits_per_weight=weights_and_bits(manifest)[1],
         latency_s=manifest["latency"]["algorithmic_s"],
-        chain=(*_chain(lane), scheme.system.name),
-        layers=layers(lane, scheme),
-        bench=speed(lane, scheme.system),
+        chain=(*_chain(group), scheme.system.name),
+        layers=layers(group, scheme),
+        bench=speed(group, scheme.system),
     )
 
 
-def _chain(lane: Lane) -> tuple[str, str, str]:
-    return lane.pytorch.name, lane.exported.name, lane.fp32.name
+def _chain(group: ChunkGroup) -> tuple[str, str, str]:
+    return group.pytorch.name, group.exported.name, group.fp32.name
 
 
 def _mode_name(mode: ModeSettings) -> str:
@@ -129,11 +129,11 @@ def _latency_s(system: NemoSystem, settings: StreamingSettings) -> float | None:
     return settings.algorithmic_latency_s + system.chunk_ms / 1000 - settings.chunk_s
 
 
-def build_gates(lanes: Sequence[Lane]) -> list[Gate]:
+def build_gates(groups: Sequence[ChunkGroup]) -> list[Gate]:
     """The recipes' own gates, as their builds judged them on the speech that each recipe names."""
     built = [
-        *((lane.fp32.name, lane.plain) for lane in lanes if lane.plain is not None),
-        *((scheme.system.name, scheme.built) for lane in lanes for scheme in lane.schemes),
+        *((group.fp32.name, group.plain) for group in groups if group.plain is not None),
+        *((scheme.system.name, scheme.built) for group in groups for scheme in group.schemes),
     ]
     return [
         gate.model_copy(

@@ -30,7 +30,7 @@ def layers(
     progress: StageProgress,
 ) -> tuple[LayerDivergence, ...]:
     """Mean KL of the fp32 graphs with one layer at a time as the scheme stores it."""
-    heard = spread(utterances, UTTERANCES)
+    chosen = spread(utterances, UTTERANCES)
     key = StageKey(
         "layers",
         stage_version(1, "calibrate.sensitivity.layers"),
@@ -38,7 +38,7 @@ def layers(
         {
             "fuse": fused.sha256,
             "quantize": scheme.sha256,
-            "speech": sha256_json([utterance.digest for utterance in heard]),
+            "speech": sha256_json([utterance.digest for utterance in chosen]),
         },
         library_versions(["onnx", "onnx-ir", "numpy", "onnxruntime"]),
     )
@@ -46,7 +46,7 @@ def layers(
         if not store.has(key):
             name = scheme.directory.name
             with progress.stage(f"layers of {name}"), store.writing(key, name) as (out, _):
-                speech = [utterance.audio for utterance in heard]
+                speech = [utterance.audio for utterance in chosen]
                 found = layer_divergence(fused.directory, scheme.directory, speech, progress)
                 write_json(out / _FILE, found)
         measured = read_json(store.read(key).directory / _FILE)

@@ -10,9 +10,9 @@ from pathlib import Path
 from quantkit.bench.machine import usable_cores
 from quantkit.build.comparison.arrange import build_gates, mode_systems, rows_of, systems_of
 from quantkit.build.comparison.entries import Entry, load_entries
-from quantkit.build.comparison.lanes import Lane, Scheme, build_lanes
+from quantkit.build.comparison.groups import ChunkGroup, Scheme, build_groups
 from quantkit.build.comparison.layers import layers
-from quantkit.build.comparison.speed import Contestant, Track, measure
+from quantkit.build.comparison.speed import BenchTarget, Conditions, measure
 from quantkit.build.progress import StageProgress
 from quantkit.build.speech import check_judged
 from quantkit.build.store import Store
@@ -21,9 +21,8 @@ from quantkit.core.versions import library_versions
 from quantkit.evaluate.bootstrap import CONFIDENCE, POWER, RESAMPLES, SEED
 from quantkit.evaluate.comparison.assemble import assemble
 from quantkit.evaluate.comparison.baseline import load_report, regressions
-from quantkit.evaluate.comparison.evaluated import collect
+from quantkit.evaluate.comparison.evaluated import collect, describe_suite
 from quantkit.evaluate.comparison.gates import chain_gates, judge
-from quantkit.evaluate.comparison.suite_facts import describe_suite
 from quantkit.evaluate.comparison.worst import worst_utterances
 from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.gather import gather
@@ -98,11 +97,11 @@ def compare(request: Request, out: Path, store: Store, progress: StageProgress) 
     entries = load_entries(request.recipes, request.overrides, request.chunks_ms)
     suite = load_suite(request.suite)
     baseline = load_report(request.baseline) if request.baseline else None
-    lanes = build_lanes(entries, request.artifacts, store, progress)
-    rate = StreamingSettings.load(lanes[0].floats.fused.directory).sample_rate
+    groups = build_groups(entries, request.artifacts, store, progress)
+    rate = StreamingSettings.load(groups[0].floats.fused.directory).sample_rate
     gathered = gather(suite, store.root / "speech", rate, progress)
     _refuse_calibrated(entries, suite, gathered, store, progress)
-    report = _evaluated(request, suite, lanes, gathered, store, progress)
+    report = _evaluated(request, suite, groups, gathered, store, progress)
     if baseline is not None:
         gates = [*report.gates, *regressions(report, baseline, suite.regression)]
         report = report.model_copy(update={"gates": gates})
@@ -119,13 +118,13 @@ def _refuse_calibrated(
     store: Store,
     progress: StageProgress,
 ) -> None:
-    judged = [source for one in gathered.utterances for source in one.sources]
-    heard = {
+    judged = [source for utterance in gathered.utterances for source in utterance.sources]
+    calibrated = {
         entry.recipe.calibrate: entry
         for entry in reversed(entries)
         if entry.recipe.needs_calibration() or entry.recipe.needs_sensitivity()
     }
-    for entry in heard.values():
+    for entry in calibrated.values():
         with located(entry.path, entry.overrides):
             check_judged(entry.recipe, judged, f"suite {suite.name!r}", store, progress)
 
@@ -133,61 +132,61 @@ def _refuse_calibrated(
 def _evaluated(
     request: Request,
     suite: SuiteSettings,
-    lanes: Sequence[Lane],
+    groups: Sequence[ChunkGroup],
     gathered: Gathered,
     store: Store,
     progress: StageProgress,
 ) -> Report:
-    modes = mode_systems(lanes, suite.modes)
+    modes = mode_systems(groups, suite.modes)
     utterances = gathered.utterances
-    heard = [*utterances, *([gathered.long_form] if gathered.long_form else [])]
+    with_long = [*utterances, *([gathered.long_form] if gathered.long_form else [])]
     records = evaluate(
-        systems_of(lanes, modes), heard, store.root / "results", request.workers, progress
+        systems_of(groups, modes), with_long, store.root / "results", request.workers, progress
     )
-    timed = min(utterances, key=lambda one: (abs(one.duration_s - TIMED_S), one.digest))
+    timed = min(utterances, key=lambda u: (abs(u.duration_s - TIMED_S), u.digest))
 
-    def speed(lane: Lane, system: System) -> Bench | None:
-        return _measured(lane, system, timed, store, progress) if request.speed else None
+    def speed(group: ChunkGroup, system: System) -> Bench | None:
+        return _measured(group, system, timed, store, progress) if request.speed else None
 
-    def damage(lane: Lane, scheme: Scheme) -> tuple[LayerDivergence, ...]:
-        return layers(scheme.model, lane.floats.fused, utterances, store, progress)
+    def damage(group: ChunkGroup, scheme: Scheme) -> tuple[LayerDivergence, ...]:
+        return layers(scheme.model, group.floats.fused, utterances, store, progress)
 
-    rows = rows_of(lanes, modes, speed, damage)
+    rows = rows_of(groups, modes, speed, damage)
     statistics = Statistics(confidence=CONFIDENCE, resamples=RESAMPLES, seed=SEED, power=POWER)
     evaluated = collect(records, gathered)
-    assembled = assemble(rows, evaluated, lanes[0].pytorch.name, statistics)
+    assembled = assemble(rows, evaluated, groups[0].pytorch.name, statistics)
     schemes = [row.system.name for row in rows if row.role == "scheme"]
     verdict = judge(assembled.measures, dict.fromkeys(schemes, suite.gates))
     versions = library_versions(_VERSIONS)
     normalizer = f"whisper-normalizer {versions['whisper-normalizer']}"
     facts = describe_suite(suite.name, suite.language, normalizer, gathered, evaluated)
-    checkpoint = lanes[0].floats.checkpoint
+    checkpoint = groups[0].floats.checkpoint
     return Report(
         versions=versions,
         command=printable(request.command),
         checkpoint=one_line(f"{checkpoint.name}, sha256 {checkpoint.sha256}"),
         suite=facts.model_copy(update={"problems": [*facts.problems, *verdict.problems]}),
         statistics=statistics,
-        reference=lanes[0].pytorch.name,
+        reference=groups[0].pytorch.name,
         schemes=assembled.schemes,
-        gates=[*chain_gates(assembled.schemes), *build_gates(lanes), *verdict.gates],
+        gates=[*chain_gates(assembled.schemes), *build_gates(groups), *verdict.gates],
         worst=worst_utterances(evaluated, rows),
     )
 
 
 def _measured(
-    lane: Lane, system: System, timed: SuiteUtterance, store: Store, progress: StageProgress
+    group: ChunkGroup, system: System, timed: SuiteUtterance, store: Store, progress: StageProgress
 ) -> Bench:
-    fused = lane.floats.fused
+    fused = group.floats.fused
     if isinstance(system, NemoSystem):
-        contestant = Contestant(system.checkpoint, system.checkpoint_sha256)
+        target = BenchTarget(system.checkpoint, system.checkpoint_sha256)
     else:
-        contestant = Contestant(system.model, system.model_sha256)
-    track = Track(
-        fp32=Contestant(fused.directory, fused.sha256),
-        chunk_ms=lane.chunk_ms,
-        audio=Contestant(timed.audio, timed.digest),
+        target = BenchTarget(system.model, system.model_sha256)
+    conditions = Conditions(
+        fp32=BenchTarget(fused.directory, fused.sha256),
+        chunk_ms=group.chunk_ms,
+        audio=BenchTarget(timed.audio, timed.digest),
         threads=usable_cores(),
         kept=store.root / "speed",
     )
-    return measure(system.name, contestant, track, progress)
+    return measure(system.name, target, conditions, progress)

@@ -22,7 +22,7 @@ ROUNDS = 25
 
 
 @dataclass(frozen=True)
-class Contestant:
+class BenchTarget:
     """A directory of graphs, or a checkpoint, and its digest."""
 
     path: Path
@@ -30,8 +30,8 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Track:
-    """What every contestant of a comparison has in common.
+class Conditions:
+    """What every target of a comparison has in common.
 
     Attributes:
         fp32: the graphs that others are measured beside, round by round.
@@ -41,36 +41,37 @@ class Track:
         kept: directory of earlier measurements.
     """
 
-    fp32: Contestant
+    fp32: BenchTarget
     chunk_ms: int
-    audio: Contestant
+    audio: BenchTarget
     threads: int
     kept: Path
 
 
-def measure(name: str, contestant: Contestant, track: Track, progress: StageProgress) -> Bench:
-    """Time a contestant's steps and its whole recognizer, or find what was measured before.
+def measure(
+    name: str, target: BenchTarget, conditions: Conditions, progress: StageProgress
+) -> Bench:
+    """Time a target's steps and its whole recognizer, or find what was measured before.
 
     A measurement holds for the machine, versions and code that it was made with.
     """
     facts = machine()
     on = f"{facts['processor']}, {facts['cores']} cores"
-    subjects = [track.fp32.sha256, contestant.sha256, track.audio.sha256]
-    conditions = [track.chunk_ms, track.threads, ROUNDS, on, facts["versions"]]
-    path = (
-        track.kept
-        / f"{sha256_json([*subjects, *conditions, code_digest('quantkit.bench.steps')])}.json"
-    )
+    subjects = [conditions.fp32.sha256, target.sha256, conditions.audio.sha256]
+    rest = [conditions.chunk_ms, conditions.threads, ROUNDS, on, facts["versions"]]
+    key = sha256_json([*subjects, *rest, code_digest("quantkit.bench.steps")])
+    path = conditions.kept / f"{key}.json"
     if path.exists():
         return _kept(path)
-    alone = contestant.sha256 == track.fp32.sha256
-    paths = [contestant.path] if alone else [track.fp32.path, contestant.path]
+    alone = target.sha256 == conditions.fp32.sha256
+    paths = [target.path] if alone else [conditions.fp32.path, target.path]
     with progress.stage(f"speed of {name}"):
-        found = bench(paths, [track.threads], ROUNDS, [track.audio.path], progress, track.chunk_ms)
+        threads, audio = [conditions.threads], [conditions.audio.path]
+        found = bench(paths, threads, ROUNDS, audio, progress, conditions.chunk_ms)
     row, pairs = found["candidates"][-1], found["pairs"]
     measured = Bench(
         machine=on,
-        threads=track.threads,
+        threads=conditions.threads,
         step_p50_ms=row["step_ms"]["p50"],
         step_p95_ms=row["step_ms"]["p95"],
         rtfx=row["rtfx"],

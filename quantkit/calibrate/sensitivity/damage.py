@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.calibrate.sensitivity.reference import Heard
+from quantkit.calibrate.sensitivity.reference import FloatUtterance
 from quantkit.core.divergence import kl_divergence
 from quantkit.graph.sessions import session_of
 from quantkit.runtime import trace
@@ -33,16 +33,16 @@ class Damage:
     flips: float
 
 
-class Judge:
-    """Runs changed graphs over the speech that the float32 model has heard.
+class DamageMeter:
+    """Runs changed graphs over speech whose float32 distributions are known.
 
     May be asked by several threads at a time.
     """
 
-    def __init__(self, model: Path, heard: Sequence[Heard]) -> None:
-        """Take the float32 model's directory and what it heard."""
+    def __init__(self, model: Path, utterances: Sequence[FloatUtterance]) -> None:
+        """Take the float32 model's directory and what it says of the speech."""
         self._model = model
-        self._heard = heard
+        self._utterances = utterances
         self._settings = StreamingSettings.load(model / SETTINGS_FILE)
         self._decoder = {
             name: open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint")
@@ -61,11 +61,13 @@ class Judge:
         decoder = self._decoder | ({} if graph == "encoder" else {graph: session})
         transducer = Transducer(decoder["predictor"], decoder["joint"], self._settings)
         divergences, flips = [], []
-        for heard in self._heard:
-            encoded = _encode(session, heard) if graph == "encoder" else heard.encoded
-            found = trace.log_probabilities(transducer, encoded, heard.tokens, heard.token_frames)
-            divergences.append(kl_divergence(heard.log_probabilities, found))
-            flips.append(found.argmax(axis=-1) != heard.log_probabilities.argmax(axis=-1))
+        for utterance in self._utterances:
+            encoded = _encode(session, utterance) if graph == "encoder" else utterance.encoded
+            found = trace.log_probabilities(
+                transducer, encoded, utterance.tokens, utterance.token_frames
+            )
+            divergences.append(kl_divergence(utterance.log_probabilities, found))
+            flips.append(found.argmax(axis=-1) != utterance.log_probabilities.argmax(axis=-1))
         divergence = np.concatenate(divergences)
         return Damage(
             kl_mean=float(divergence.mean()),
@@ -74,6 +76,6 @@ class Judge:
         )
 
 
-def _encode(session: ort.InferenceSession, heard: Heard) -> NDArray[np.float32]:
+def _encode(session: ort.InferenceSession, utterance: FloatUtterance) -> NDArray[np.float32]:
     step = EncoderStep(session)
-    return np.concatenate([step.step(window)[0] for window in heard.windows])
+    return np.concatenate([step.step(window)[0] for window in utterance.windows])

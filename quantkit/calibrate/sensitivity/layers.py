@@ -11,9 +11,9 @@ from typing import get_args
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from quantkit.calibrate.sensitivity.damage import GraphName, Judge
+from quantkit.calibrate.sensitivity.damage import DamageMeter, GraphName
 from quantkit.calibrate.sensitivity.measure import AT_A_TIME
-from quantkit.calibrate.sensitivity.reference import hear
+from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.errors import InputError
 from quantkit.core.names import kind_and_layer
 from quantkit.core.progress import Progress
@@ -32,7 +32,7 @@ class _Layer:
         name: for example "encoder/layers.3" or "joint".
         graph: that it belongs to.
         stored: its tensors in few bits.
-        floats: its other constants, of which an equalised norm is not what it was.
+        floats: its other constants, of which an equalized norm is not what it was.
     """
 
     name: str
@@ -67,10 +67,10 @@ def layer_divergence(
     layers = [layer for graph in get_args(GraphName) for layer in _layers(graph, quantized)]
     if not layers:
         return []
-    judge = Judge(model, hear(model, recordings, progress))
+    meter = DamageMeter(model, float_utterances(model, recordings, progress))
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         results = pool.map(
-            lambda layer: judge.damage(layer.graph, _changed(model, layer)).kl_mean, layers
+            lambda layer: meter.damage(layer.graph, _changed(model, layer)).kl_mean, layers
         )
         divergences = list(progress.track(results, len(layers), "layers"))
     return [(layer.name, kl) for layer, kl in zip(layers, divergences, strict=True)]

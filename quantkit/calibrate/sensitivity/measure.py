@@ -12,8 +12,8 @@ from typing import cast, get_args
 
 import onnx_ir as ir
 
-from quantkit.calibrate.sensitivity.damage import GraphName, Judge
-from quantkit.calibrate.sensitivity.reference import facts, hear
+from quantkit.calibrate.sensitivity.damage import DamageMeter, GraphName
+from quantkit.calibrate.sensitivity.reference import facts, float_utterances
 from quantkit.core.files import sha256_json, write_json
 from quantkit.core.integrity import read_kept, write_kept
 from quantkit.core.progress import Progress, Silent
@@ -72,17 +72,17 @@ def measure_sensitivity(
     shapes = _shapes(model)
     names = without(list(shapes), settings.exclude, key)
     moments = load_moments(calibration) if calibration and settings.needs_activations else None
-    heard = hear(model, recordings, progress)
-    bench = _Bench(model, list(shapes), Judge(model, heard), settings, moments, scratch)
+    utterances = float_utterances(model, recordings, progress)
+    bench = _Bench(model, list(shapes), DamageMeter(model, utterances), settings, moments, scratch)
     jobs = [(name, width) for name in names for width in widths]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         results = pool.map(lambda job: bench.measure(*job), jobs)
         choices = dict(zip(jobs, progress.track(results, len(jobs), "measure"), strict=True))
     report: Sensitivity = {
         "scheme": settings.model_dump(mode="json", exclude={"bits", "block_size", "rules"}),
-        "utterances": len(heard),
-        "decisions": sum(len(one.log_probabilities) for one in heard),
-        "reference": facts(heard),
+        "utterances": len(utterances),
+        "decisions": sum(len(utterance.log_probabilities) for utterance in utterances),
+        "reference": facts(utterances),
         "tensors": [
             {
                 "name": name,
@@ -112,14 +112,14 @@ class _Bench:
         self,
         model: Path,
         names: Sequence[str],
-        judge: Judge,
+        meter: DamageMeter,
         settings: BlockScheme,
         moments: Moments | None,
         scratch: Path,
     ) -> None:
         self._model = model
         self._names = names
-        self._judge = judge
+        self._meter = meter
         self._settings = settings
         self._moments = moments
         self._scratch = scratch
@@ -136,7 +136,7 @@ class _Bench:
         changed = load_model(self._model / f"{graph}.onnx")
         with self._quantizing:
             stored = self._quantize_alone(name, width, graph, changed)
-        damage = self._judge.damage(graph, changed)
+        damage = self._meter.damage(graph, changed)
         measured: MeasuredChoice = {
             "bits": width.bits,
             "block_size": width.block_size,
@@ -162,5 +162,5 @@ class _Bench:
             }
         )
         report = quantize_graphs({graph: model}, self._moments, settings, Silent())[graph]
-        (stored,) = (one for one in report["tensors"] if one["block_size"] is not None)
+        (stored,) = (tensor for tensor in report["tensors"] if tensor["block_size"] is not None)
         return stored

@@ -1,4 +1,4 @@
-"""What the float32 model says about speech: heard once, compared with often."""
+"""What the float32 model says about speech: computed once, compared with often."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quantkit.speech.reading import read_recording
 
 
 @dataclass(frozen=True)
-class Heard:
+class FloatUtterance:
     """One utterance in float32.
 
     Attributes:
@@ -38,7 +38,9 @@ class Heard:
     log_probabilities: NDArray[np.float64]
 
 
-def hear(model: Path, recordings: Sequence[Recording], progress: Progress) -> list[Heard]:
+def float_utterances(
+    model: Path, recordings: Sequence[Recording], progress: Progress
+) -> list[FloatUtterance]:
     """Stream recordings through the float32 graphs of a model directory.
 
     Raises:
@@ -46,26 +48,28 @@ def hear(model: Path, recordings: Sequence[Recording], progress: Progress) -> li
     """
     transcriber = Transcriber.load(model, threads=1)
     return [
-        _hear(transcriber, recording)
+        _float_utterance(transcriber, recording)
         for recording in progress.track(recordings, len(recordings), "float32")
     ]
 
 
-def facts(heard: Sequence[Heard]) -> dict[str, Any]:
+def facts(utterances: Sequence[FloatUtterance]) -> dict[str, Any]:
     """What tells this reference apart from another one."""
     return {
-        "frames": sum(len(one.encoded) for one in heard),
-        "tokens": sum(len(one.tokens) for one in heard),
-        "paths_sha256": sha256_json([[one.tokens, one.token_frames] for one in heard]),
+        "frames": sum(len(utterance.encoded) for utterance in utterances),
+        "tokens": sum(len(utterance.tokens) for utterance in utterances),
+        "paths_sha256": sha256_json(
+            [[utterance.tokens, utterance.token_frames] for utterance in utterances]
+        ),
     }
 
 
-def _hear(transcriber: Transcriber, recording: Recording) -> Heard:
+def _float_utterance(transcriber: Transcriber, recording: Recording) -> FloatUtterance:
     samples = read_recording(recording, transcriber.settings.sample_rate)
     found = trace.run(transcriber, samples)
     encoded = np.concatenate(found.chunks)
     tokens, frames = [token.id for token in found.tokens], [token.frame for token in found.tokens]
-    return Heard(
+    return FloatUtterance(
         windows=trace.windows(transcriber.settings, samples),
         encoded=encoded,
         tokens=tokens,

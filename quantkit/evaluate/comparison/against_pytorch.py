@@ -9,7 +9,7 @@ import numpy as np
 from quantkit.evaluate.bootstrap import Estimate
 from quantkit.evaluate.comparison.evaluated import Evaluated
 from quantkit.evaluate.comparison.measures import Measures, divergences
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.comparison.tokens import Pair, TokenErrors
 from quantkit.evaluate.parity import largest_by_chunk, token_distance
 from quantkit.evaluate.record import Divergence
@@ -18,7 +18,7 @@ from quantkit.report.schema import Divergences, LongForm, Parity, Statistics
 
 def parity(
     evaluated: Evaluated,
-    row: Row,
+    row: ReportRow,
     errors: Mapping[Pair, TokenErrors],
     measures: Measures,
     statistics: Statistics,
@@ -40,16 +40,16 @@ def parity(
         token_error_rate_high=high,
         deep_utterances=len(found),
         near_tie_errors=sum(
-            int(tokens.errors[index]) for index, one in found.items() if one.near_tie
+            int(tokens.errors[index]) for index, divergence in found.items() if divergence.near_tie
         ),
-        decisions=sum(len(one.kl) for one in found.values()),
+        decisions=sum(len(divergence.kl) for divergence in found.values()),
         kl=_kl(list(found.values()), kl, statistics) if kl else None,
         encoder_max_abs_error=max(by_chunk, default=None),
         encoder_max_abs_error_by_chunk=by_chunk,
     )
 
 
-def long_form(evaluated: Evaluated, row: Row) -> LongForm | None:
+def long_form(evaluated: Evaluated, row: ReportRow) -> LongForm | None:
     """The report's entry of the recording of minutes; None without one compared deeply."""
     if evaluated.long_form is None:
         return None
@@ -66,7 +66,7 @@ def long_form(evaluated: Evaluated, row: Row) -> LongForm | None:
 
 
 def _kl(found: Sequence[Divergence], mean: Estimate, statistics: Statistics) -> Divergences:
-    kl = np.concatenate([one.kl for one in found])
+    kl = np.concatenate([divergence.kl for divergence in found])
     low, high = mean.interval(statistics.confidence)
     return Divergences(
         mean=mean.value,

@@ -9,8 +9,8 @@ from quantkit.evaluate.comparison.against_pytorch import long_form, parity
 from quantkit.evaluate.comparison.evaluated import Evaluated
 from quantkit.evaluate.comparison.lengths import by_length
 from quantkit.evaluate.comparison.measures import Measures, measure
-from quantkit.evaluate.comparison.rates import counterpart, macro_rate, set_rates, word_rates
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rates import macro_rate, set_rates, word_rates
+from quantkit.evaluate.comparison.rows import ReportRow, counterpart
 from quantkit.evaluate.comparison.tokens import links, token_errors
 from quantkit.evaluate.system import NemoSystem
 from quantkit.report.schema import Scheme, Statistics
@@ -30,7 +30,7 @@ class Assembled:
 
 
 def assemble(
-    rows: Sequence[Row], evaluated: Evaluated, reference: str, statistics: Statistics
+    rows: Sequence[ReportRow], evaluated: Evaluated, reference: str, statistics: Statistics
 ) -> Assembled:
     """Sum up the records of all rows.
 

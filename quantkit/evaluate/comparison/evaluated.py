@@ -1,4 +1,4 @@
-"""What all systems said about a suite, in the order of its utterances."""
+"""What all systems said about a suite, in the order of its utterances; the suite's facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quantkit.core.files import sha256_json
 from quantkit.evaluate.record import Record
+from quantkit.report.schema import Excluded, Suite, SuiteSet
 from quantkit.speech.utterances import Gathered, SuiteUtterance
 
 
@@ -51,7 +53,7 @@ def collect(records: Mapping[str, Sequence[Record]], gathered: Gathered) -> Eval
     """
     utterances = gathered.utterances
     long = gathered.long_form
-    digests = [one.digest for one in (*utterances, *([long] if long else []))]
+    digests = [utterance.digest for utterance in (*utterances, *([long] if long else []))]
     n = len(utterances)
     for name, found in records.items():
         if [record.utterance for record in found] not in (digests, digests[:n]):
@@ -63,9 +65,11 @@ def collect(records: Mapping[str, Sequence[Record]], gathered: Gathered) -> Eval
         utterances,
         _slices({name: len(found.utterances) for name, found in gathered.sets.items()}),
         short,
-        np.array([one.words.words if one.words else 0 for one in some], np.float64),
+        np.array([record.words.words if record.words else 0 for record in some], np.float64),
         {
-            name: np.array([one.words.total if one.words else 0 for one in found], np.float64)
+            name: np.array(
+                [record.words.total if record.words else 0 for record in found], np.float64
+            )
             for name, found in short.items()
         },
         LongRecording(
@@ -82,3 +86,30 @@ def _slices(lengths: Mapping[str, int]) -> dict[str, slice]:
         slices[name] = slice(begin, begin + length)
         begin += length
     return slices
+
+
+def describe_suite(
+    name: str, language: str, normalizer: str, gathered: Gathered, evaluated: Evaluated
+) -> Suite:
+    """The suite's facts; `normalizer` is the text normalizer's name and version."""
+    return Suite(
+        name=name,
+        language=language,
+        normalizer=normalizer,
+        sets={
+            key: SuiteSet(
+                source=found.source,
+                revision=found.revision,
+                utterances=len(found.utterances),
+                words=int(evaluated.words[evaluated.sets[key]].sum()),
+                duration_s=sum(utterance.duration_s for utterance in found.utterances),
+                digest=sha256_json([utterance.digest for utterance in found.utterances]),
+                excluded=[
+                    Excluded(id=exclusion.id, reason=exclusion.reason)
+                    for exclusion in found.exclusions
+                ],
+            )
+            for key, found in gathered.sets.items()
+        },
+        problems=list(gathered.problems),
+    )

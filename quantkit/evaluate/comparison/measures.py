@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quantkit.evaluate.bootstrap import Estimate, rates
 from quantkit.evaluate.comparison.evaluated import Evaluated
 from quantkit.evaluate.comparison.rates import WordRates
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.comparison.tokens import Pair, TokenErrors, TokenRates, token_rates
 from quantkit.evaluate.record import Divergence
 from quantkit.report.schema import Statistics
@@ -30,7 +30,7 @@ class Measures:
 
 
 def measure(
-    rows: Sequence[Row],
+    rows: Sequence[ReportRow],
     evaluated: Evaluated,
     words: Mapping[str, WordRates],
     errors: Mapping[Pair, TokenErrors],
@@ -63,12 +63,12 @@ def divergences(evaluated: Evaluated, system: str) -> dict[int, Divergence]:
 
 
 def _kl_mean(evaluated: Evaluated, system: str, statistics: Statistics) -> Estimate | None:
-    kl = [one.kl for one in divergences(evaluated, system).values()]
+    kl = [divergence.kl for divergence in divergences(evaluated, system).values()]
     if not any(kl):
         return None
     [estimate] = rates(
-        [sum(one) for one in kl],
-        [len(one) for one in kl],
+        [sum(values) for values in kl],
+        [len(values) for values in kl],
         resamples=statistics.resamples,
         seed=statistics.seed,
         name="distributions",

@@ -9,7 +9,6 @@ import numpy as np
 
 from quantkit.evaluate.bootstrap import Estimate, mean, rates
 from quantkit.evaluate.comparison.evaluated import Evaluated
-from quantkit.evaluate.comparison.rows import Row
 from quantkit.report.schema import Rate, SetRate, Statistics
 
 
@@ -23,18 +22,6 @@ class WordRates:
     def __sub__(self, other: WordRates) -> WordRates:
         sets = {name: rate - other.sets[name] for name, rate in self.sets.items()}
         return WordRates(sets, self.macro - other.macro)
-
-
-def counterpart(row: Row, reference: str) -> str | None:
-    """The system that a row's `delta` is against; None for the reference itself.
-
-    For graphs this is PyTorch in chunks of the same length, so that the difference is what
-    export, fusion and quantization did; for PyTorch in another mode it is the reference, so that
-    the difference is what the mode does.
-    """
-    if row.role != "pytorch":
-        return row.chain[0]
-    return None if row.system.name == reference else reference
 
 
 def word_rates(
@@ -80,10 +67,10 @@ def set_rates(
         found[name] = SetRate(
             **rate.model_dump(),
             utterances=len(records),
-            words=sum(one.words for one in errors),
-            substitutions=sum(one.substitutions for one in errors),
-            deletions=sum(one.deletions for one in errors),
-            insertions=sum(one.insertions for one in errors),
+            words=sum(words.words for words in errors),
+            substitutions=sum(words.substitutions for words in errors),
+            deletions=sum(words.deletions for words in errors),
+            insertions=sum(words.insertions for words in errors),
         )
     return found
 

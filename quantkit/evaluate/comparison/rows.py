@@ -10,7 +10,7 @@ from quantkit.report.schema import Bench, LayerDivergence
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportRow:
     """One row: its system, and what is known of it besides the system's records.
 
     Attributes:
@@ -37,3 +37,15 @@ class Row:
     chain: tuple[str, ...] = ()
     layers: tuple[LayerDivergence, ...] = ()
     bench: Bench | None = None
+
+
+def counterpart(row: ReportRow, reference: str) -> str | None:
+    """The system that a row's `delta` is against; None for the reference itself.
+
+    For graphs this is PyTorch in chunks of the same length, so that the difference is what
+    export, fusion and quantization did; for PyTorch in another mode it is the reference, so that
+    the difference is what the mode does.
+    """
+    if row.role != "pytorch":
+        return row.chain[0]
+    return None if row.system.name == reference else reference

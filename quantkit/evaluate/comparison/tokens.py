@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantkit.evaluate.bootstrap import Estimate, rates
 from quantkit.evaluate.comparison.evaluated import Evaluated
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.parity import token_distance
 from quantkit.report.schema import Link, Statistics
 
@@ -34,7 +34,7 @@ class TokenErrors:
     exact: NDArray[np.bool_]
 
 
-def token_errors(evaluated: Evaluated, rows: Sequence[Row]) -> dict[Pair, TokenErrors]:
+def token_errors(evaluated: Evaluated, rows: Sequence[ReportRow]) -> dict[Pair, TokenErrors]:
     """Of every step of every chain, and of every row against the start of its chain."""
     chains = [row.chain for row in rows if row.role != "pytorch"]
     steps = [pair for chain in chains for pair in [(chain[0], chain[-1]), *pairwise(chain)]]
@@ -54,7 +54,7 @@ def token_errors(evaluated: Evaluated, rows: Sequence[Row]) -> dict[Pair, TokenE
     return found
 
 
-def links(evaluated: Evaluated, row: Row, found: Mapping[Pair, TokenErrors]) -> list[Link]:
+def links(evaluated: Evaluated, row: ReportRow, found: Mapping[Pair, TokenErrors]) -> list[Link]:
     """What each step from PyTorch to the row changed, alone."""
     steps = ("export", "fusion", "quantization")
     words = evaluated.word_errors

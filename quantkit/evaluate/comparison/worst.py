@@ -8,14 +8,14 @@ import kaldialign
 import numpy as np
 
 from quantkit.evaluate.comparison.evaluated import Evaluated
-from quantkit.evaluate.comparison.rows import Row
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.words import words
 from quantkit.report.schema import AlignedWord, Worst
 
 WORST = 20
 
 
-def worst_utterances(evaluated: Evaluated, rows: Sequence[Row]) -> list[Worst]:
+def worst_utterances(evaluated: Evaluated, rows: Sequence[ReportRow]) -> list[Worst]:
     """Where word errors rose most over PyTorch in chunks of the same length, most first.
 
     An utterance appears once, with the row that it rose most in, the first of equals. Of equal
@@ -57,4 +57,4 @@ def _worst(evaluated: Evaluated, chain: Sequence[str], index: int) -> Worst:
 def align(said: str, decoded: str) -> list[AlignedWord]:
     """The scored words of both, one below the other with the fewest errors."""
     pairs = kaldialign.align(words(said), words(decoded), "")
-    return [AlignedWord(said=one, decoded=other) for one, other in pairs]
+    return [AlignedWord(said=word, decoded=other) for word, other in pairs]

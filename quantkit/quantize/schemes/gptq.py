@@ -1,4 +1,4 @@
-"""GPTQ: what rounding did to a row of weights, the rows still to come make up for.
+"""GPTQ: the rounding error of each row of weights is compensated by the rows that follow.
 
 The output error of a column w of weights is (w - q)^T H (w - q), H the second moments of the
 inputs. With H = R^T R, R upper triangular, the terms of |R (w - q)|^2 are made small one after the
@@ -93,7 +93,7 @@ def gptq(
 
 
 def _places(importance: NDArray[np.float64], block_size: int, order: Order) -> NDArray[np.int64]:
-    """Rows so that the last is rounded first and those of a block are neighbours, int64 [K]."""
+    """Rows so that the last is rounded first and those of a block are neighbors, int64 [K]."""
     rows = np.arange(len(importance))
     blocks = rows // block_size
     if order == "stored":

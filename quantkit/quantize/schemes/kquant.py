@@ -1,6 +1,6 @@
 """k-quant: search the scale and the integer zero point of each block, as they will be stored.
 
-For a block x with importance a, minimise sum a_j ((q_j - z) s - x_j)^2 over integers q_j and z in
+For a block x with importance a, minimize sum a_j ((q_j - z) s - x_j)^2 over integers q_j and z in
 [0, 2^bits) and float32 s. For fixed s and z the best q_j is rounding; for fixed integers the best s
 is sum a u x / sum a u^2 with u = q - z. The search rounds on many grids (the range of the block
 times a clip factor, the zero point moved by a few codes), refits the scale of each, and goes on

@@ -1,7 +1,7 @@
 """Compiled inner loops over blocks of weights.
 
 Layout: a weight matrix is [K, N] as MatMul stores it, and blocks run along K. So the N direction is
-contiguous, and LANES neighbouring columns are worked on side by side: each lane is one block with
+contiguous, and LANES neighboring columns are worked on side by side: each lane is one block with
 its own scale and zero point and adds its own numbers in order. That vectorises without reordering
 a sum.
 
@@ -205,7 +205,7 @@ def weigh(x: Lanes, importance: NDArray[np.float64], kind: int, first: int, a: L
 
 
 @serial
-def normalise(x: Lanes, a: Lanes, unit: Lanes, x_search: Lanes, a_search: Lanes) -> None:
+def normalize(x: Lanes, a: Lanes, unit: Lanes, x_search: Lanes, a_search: Lanes) -> None:
     """Float32 copies for the search, each lane scaled to the order of 1.
 
     The weights are scaled by a power of two, `unit`, so that denormal and huge blocks search like
@@ -357,7 +357,7 @@ def best_grid(
     a_search = np.empty((size, LANES), np.float32)
     state_search = np.zeros(6 * LANES, np.float32)
     best_search = np.zeros(3 * LANES, np.float32)
-    normalise(x, a, unit, x_search, a_search)
+    normalize(x, a, unit, x_search, a_search)
     limits_search = limits.astype(np.float32)
     search_grids(
         x_search, a_search, lowest, highest, unit, clips, offsets, rounds,
@@ -479,12 +479,12 @@ def compensate(
     scales: NDArray[np.float32],
     zero_points: NDArray[np.uint8],
 ) -> None:
-    """Round weight [K, N] row by row, the rows still to come making up for the errors so far.
+    """Round weight [K, N] row by row; later rows compensate the errors of earlier ones.
 
     Into codes [N, blocks, size], scales and zero points [N, blocks]. `factor` [K, K] is the upper
     triangular R with H = R^T R, the rows and columns of H in the order of `places`, which names the
     row of the weight at each place. The last place is rounded first; the rows of a block are
-    neighbours. Where `searched`, the grid of a block is searched with `importance` [K], in the
+    neighbors. Where `searched`, the grid of a block is searched with `importance` [K], in the
     order of the weight; elsewhere it spans the block's range.
     """
     size = codes.shape[2]

@@ -114,7 +114,7 @@ def quantize_by_ort(graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
 
 
 def _mark_prepared(path: Path) -> None:
-    """Say that a graph was optimised and has its shapes, which ONNX Runtime would advise."""
+    """Say that a graph was optimized and has its shapes, which ONNX Runtime would advise."""
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     model = onnx.load(path, load_external_data=False)

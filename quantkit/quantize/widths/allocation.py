@@ -1,6 +1,6 @@
 """One choice for each tensor, so that the summed damage is smallest within a budget of bytes.
 
-A multiple-choice knapsack: minimise sum d[t, c] x[t, c] over x in {0, 1} with one choice per tensor
+A multiple-choice knapsack: minimize sum d[t, c] x[t, c] over x in {0, 1} with one choice per tensor
 and sum b[t, c] x[t, c] <= budget. Mixed-integer programming solves it and bounds how far the result
 can be from the optimum.
 """

@@ -102,7 +102,7 @@ def test_a_layers_share_is_that_of_a_model_changed_by_hand(
     for layer in ("encoder/stem", "encoder/layers.4"):
         round_by_hand(demo_artifact, layer, tmp_path / layer)
         wanted = divergence(demo_artifact, tmp_path / layer, speech)
-        # Apart from float rounding: a directory is opened with all of the runtime's optimisations.
+        # Apart from float rounding: a directory is opened with all of the runtime's optimizations.
         assert found[layer] == pytest.approx(wanted, rel=0.01)
     for graph in ("predictor", "joint"):
         swapped = shutil.copytree(demo_artifact, tmp_path / graph)

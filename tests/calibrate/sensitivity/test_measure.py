@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantkit.calibrate.sensitivity.damage import Judge
+from quantkit.calibrate.sensitivity.damage import DamageMeter
 from quantkit.calibrate.sensitivity.measure import measure_sensitivity
-from quantkit.calibrate.sensitivity.reference import hear
+from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.divergence import kl_divergence
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
@@ -126,7 +126,7 @@ def test_damage_is_what_the_stored_model_shows(
         )
         divergences.append(kl_divergence(expected, found))
     wanted = float(np.concatenate(divergences).mean())
-    # Apart from float rounding: an artifact is opened with all of the runtime's optimisations.
+    # Apart from float rounding: an artifact is opened with all of the runtime's optimizations.
     assert load_sensitivity(measured)["tensors"][1]["choices"][0]["kl_mean"] == pytest.approx(
         wanted, rel=0.01
     )
@@ -136,8 +136,8 @@ def test_damage_is_what_the_stored_model_shows(
 def test_an_unchanged_graph_does_no_damage(
     graph: Any, demo_artifact: Path, speech: list[Path]
 ) -> None:
-    judge = Judge(demo_artifact, hear(demo_artifact, speech[:1], Silent()))
-    damage = judge.damage(graph, load_model(demo_artifact / f"{graph}.onnx"))
+    meter = DamageMeter(demo_artifact, float_utterances(demo_artifact, speech[:1], Silent()))
+    damage = meter.damage(graph, load_model(demo_artifact / f"{graph}.onnx"))
     # The squares of float rounding; a weight of 8 bits moves KL by 1e-7.
     assert damage.kl_mean < 1e-9
     assert damage.flips == 0
@@ -153,7 +153,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(
     scratch, killed = tmp_path / "scratch", tmp_path / "killed"
     script = (
         "from pathlib import Path, PosixPath\n"
-        "from quantkit.quantize.schemes.rtn import RtnSettings\n"
+        "from quantkit.quantize.settings import RtnSettings\n"
         "from tests.calibrate.sensitivity.test_measure import measure\n"
         f"settings = RtnSettings(exclude={settings.exclude!r})\n"
         f"measure({demo_artifact!r}, {speech!r}, settings, {killed!r}, {scratch!r})\n"

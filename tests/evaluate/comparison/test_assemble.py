@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from quantkit.evaluate.comparison.assemble import assemble
-from quantkit.evaluate.comparison.evaluated import collect
-from quantkit.evaluate.comparison.suite_facts import describe_suite
+from quantkit.evaluate.comparison.evaluated import collect, describe_suite
 from quantkit.evaluate.comparison.worst import worst_utterances
 from quantkit.report.schema import Scheme
 from tests.evaluate.comparison import toy

@@ -11,9 +11,8 @@ from pathlib import Path
 import kaldialign
 
 from quantkit.evaluate.comparison.assemble import Assembled, assemble
-from quantkit.evaluate.comparison.evaluated import Evaluated, collect
-from quantkit.evaluate.comparison.rows import Row
-from quantkit.evaluate.comparison.suite_facts import describe_suite
+from quantkit.evaluate.comparison.evaluated import Evaluated, collect, describe_suite
+from quantkit.evaluate.comparison.rows import ReportRow
 from quantkit.evaluate.comparison.worst import worst_utterances
 from quantkit.evaluate.record import Divergence, Record
 from quantkit.evaluate.system import GraphSystem, NemoSystem
@@ -129,14 +128,17 @@ BENCH = Bench(
     faster_than_fp32=Ratio(median=2.0, low=1.9, high=2.1),
 )
 ROWS = [
-    Row(_nemo("pytorch", 560), "pytorch", None, 560),
-    Row(_nemo("pytorch-80", 80), "pytorch", None, 80),
-    Row(_graphs("fp32", 560), "fp32", None, 560, 4000, 32.0, 0.5, ("pytorch", "export", "fp32")),
-    Row(
+    ReportRow(_nemo("pytorch", 560), "pytorch", None, 560),
+    ReportRow(_nemo("pytorch-80", 80), "pytorch", None, 80),
+    ReportRow(
+        _graphs("fp32", 560), "fp32", None, 560, 4000, 32.0, 0.5,
+        ("pytorch", "export", "fp32"),
+    ),
+    ReportRow(
         _graphs("int4", 560), "scheme", "demo-int4", 560, 1000, 4.5, 0.5,
         ("pytorch", "export", "fp32", "int4"), bench=BENCH,
     ),
-    Row(
+    ReportRow(
         _graphs("int4-80", 80), "scheme", "demo-int4", 80, 1000, 4.5, 0.1,
         ("pytorch-80", "int4-80"),
     ),

@@ -20,7 +20,7 @@ from tests.quantize import weights
 
 
 def speech_like(rows: int, samples: int, seed: int = 0) -> NDArray[np.float64]:
-    """Second moments of inputs that resemble their neighbours and differ in size.
+    """Second moments of inputs that resemble their neighbors and differ in size.
 
     The sizes are those of the channels; the seed draws the samples.
     """

@@ -1,4 +1,4 @@
-"""Everything that a comparison runs, built: a lane for each chunk length."""
+"""Everything that a comparison runs, built: a group for each chunk length."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scheme:
 
 
 @dataclass(frozen=True)
-class Lane:
+class ChunkGroup:
     """PyTorch, the graphs as exported, the fp32 graphs and the schemes at one chunk length.
 
     `plain` is the recipe that asks for the fp32 graphs, as built, where there is one.
@@ -46,10 +46,10 @@ class Lane:
     plain: Built | None
 
 
-def build_lanes(
+def build_groups(
     entries: Sequence[Entry], artifacts: Path, store: Store, progress: StageProgress
-) -> list[Lane]:
-    """Build every entry into `artifacts`/NAME; lanes in the order of their chunk lengths.
+) -> list[ChunkGroup]:
+    """Build every entry into `artifacts`/NAME; groups in the order of their chunk lengths.
 
     Raises:
         InputError: something that a recipe names is missing or wrong, or the recipes start from
@@ -58,7 +58,7 @@ def build_lanes(
     _check_checkpoints(entries)
     by_length = sorted(entries, key=lambda entry: entry.recipe.model.chunk_ms)
     return [
-        _lane(chunk_ms, list(group), artifacts, store, progress)
+        _build_group(chunk_ms, list(group), artifacts, store, progress)
         for chunk_ms, group in groupby(by_length, lambda entry: entry.recipe.model.chunk_ms)
     ]
 
@@ -73,16 +73,16 @@ def _check_checkpoints(entries: Sequence[Entry]) -> None:
             digest = find_checkpoint(parse_source(entry.recipe.model.source)).sha256
         found.setdefault(digest, entry)
     if len(found) > 1:
-        named = ", ".join(f"{one.path} ({digest[:12]})" for digest, one in found.items())
+        named = ", ".join(f"{entry.path} ({digest[:12]})" for digest, entry in found.items())
         raise InputError(
             f"compare: model.source: found {len(found)} checkpoints: {named}; accepted: one, "
             "because schemes of different models cannot be compared"
         )
 
 
-def _lane(
+def _build_group(
     chunk_ms: int, entries: list[Entry], artifacts: Path, store: Store, progress: StageProgress
-) -> Lane:
+) -> ChunkGroup:
     with located(entries[0].path, entries[0].overrides):
         floats = float_models(entries[0].recipe, store, progress)
     pytorch = streaming_reference(floats.checkpoint, chunk_ms)
@@ -99,7 +99,7 @@ def _lane(
         else:
             model = artifact_model(built)
             schemes.append(Scheme(entry, built, model, graphs(entry.name, model)))
-    return Lane(
+    return ChunkGroup(
         chunk_ms,
         floats,
         pytorch,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.recipe.language import is_language
+from quantkit.evaluate.gather import is_language
 
 SUBTAGS = st.lists(st.from_regex(r"[A-Za-z0-9]{2,8}", fullmatch=True), max_size=3)
 
