@@ -79,18 +79,19 @@ class Inventory:
 
 def graph_report(
     model: ir.Model,
-    parameters: int,
-    quantized: list[TensorReport],
+    parameters: int | None = None,
+    quantized: Sequence[TensorReport] = (),
     notes: Sequence[str] = (),
 ) -> GraphReport:
     """The report on a finished graph: its quantized tensors, and the floats that stay.
 
     Args:
-        model: the quantized graph.
-        parameters: of the graph before it was quantized.
+        model: the graph.
+        parameters: of the graph before it was quantized; None if it was not.
         quantized: what is known about each tensor in few bits.
         notes: what was not done as asked.
     """
+    parameters = count_parameters(model) if parameters is None else parameters
     kept: list[TensorReport] = [
         {
             "name": name,
