@@ -32,7 +32,7 @@ def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
     integer inputs are: `length` the full window but for the last step, states as fed back.
     """
     session = ort.InferenceSession(str(model), _options(), providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     names = [output.name for output in session.get_outputs()]
     states = {name.removesuffix("_next") for name in names if name.endswith("_next")}
     feeds: dict[str, NDArray[np.generic]] = {}
@@ -49,9 +49,9 @@ def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
                 last = window if step < chunks - 1 else window * 3 // 4
                 feeds["length"] = np.full(shape, last)
             elif argument.type == "tensor(int64)":
-                feeds[argument.name] = random.integers(0, 8, shape)
+                feeds[argument.name] = rng.integers(0, 8, shape)
             else:
-                feeds[argument.name] = random.standard_normal(shape, dtype=np.float32)
+                feeds[argument.name] = rng.standard_normal(shape, dtype=np.float32)
         outputs = dict(zip(names, session.run(None, feeds), strict=True))
         results.append(outputs)
         feeds.update({name: outputs[f"{name}_next"] for name in states})

@@ -57,20 +57,9 @@ def _rename(things: Iterable[ir.Value] | Iterable[ir.Node]) -> None:
 
 def _values(graph: ir.Graph | ir.Function) -> Iterator[ir.Value]:
     """All values of a graph and its subgraphs, those first that have to keep their names."""
-    yield from graph.inputs
-    yield from graph.outputs
-    if isinstance(graph, ir.Graph):
-        yield from list(graph.initializers.values())
+    yield from (*graph.inputs, *graph.outputs)
+    for inner in [graph, *graph.subgraphs()]:
+        if isinstance(inner, ir.Graph):
+            yield from (*inner.inputs, *inner.initializers.values())
     for node in graph.all_nodes():
-        for subgraph in _subgraphs(node):
-            yield from subgraph.inputs
-            yield from list(subgraph.initializers.values())
         yield from node.outputs
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 
@@ -94,36 +95,17 @@ def _check(path: Path, tensor: onnx.TensorProto) -> None:
         if kind == "STRING":
             raise InputError(f"{where} holds texts outside of the file, which ONNX does not know")
         return
+    # Types of less than a byte share one; those above have an element each, complex ones two.
+    bits = 8 if kind == "STRING" else ir.DataType(tensor.data_type).bitwidth
     if kind == "STRING" or not tensor.HasField("raw_data"):
         field = next((f for f, kinds in _FIELDS.items() if kind in kinds), "int32_data")
-        found, needed = len(getattr(tensor, field)), _elements(kind, count)
+        eighths = 16 if kind.startswith("COMPLEX") else min(bits, 8)
+        found, needed = len(getattr(tensor, field)), -(-count * eighths // 8)
         unit = f"elements in {field}"
     else:
-        found, needed, unit = len(tensor.raw_data), -(-count * _bits(kind) // 8), "bytes"
+        found, needed, unit = len(tensor.raw_data), -(-count * bits // 8), "bytes"
     if found != needed:
         raise InputError(f"{where} of type {kind} needs {needed} {unit}, has {found}")
-
-
-def _elements(kind: str, count: int) -> int:
-    """Elements of the repeated field that so many elements of a tensor take."""
-    if kind == "STRING":
-        return count
-    if kind.startswith("COMPLEX"):
-        return 2 * count
-    if _bits(kind) < 8:
-        return -(-count * _bits(kind) // 8)
-    return count
-
-
-def _bits(kind: str) -> int:
-    """Bits of an element of a type that is no text."""
-    sizes = {"COMPLEX128": 128, "COMPLEX64": 64, "DOUBLE": 64, "BOOL": 8, "FLOAT": 32}
-    if kind in sizes:
-        return sizes[kind]
-    if kind.startswith("BFLOAT"):
-        return 16
-    digits = "".join(c for c in kind.removeprefix("U").split("E")[0] if c.isdigit())
-    return int(digits)
 
 
 def _graphs(graph: onnx.GraphProto, depth: int, path: Path) -> Iterator[onnx.GraphProto]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,11 @@ class Sizes:
     biased: bool
 
 
+Expected = Callable[[Sizes], int | None]
+
+
 class MatchError(QuantkitError):
     """A rewrite matched more or fewer places of a graph than its sizes imply."""
-
-
-class MissError(Exception):
-    """A node does not match; the message says why, or nothing where it is not even alike."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Rewrite:
 
     name: str
     apply: Callable[[ir.Model], int]
-    expected: Callable[[Sizes], int | None]
+    expected: Expected
     misses: Callable[[ir.Model], list[str]] = lambda _: []
 
     def __call__(self, model: ir.Model, sizes: Sizes) -> int:
@@ -78,59 +77,45 @@ def any_number(_: Sizes) -> None:
 
 
 def by_patterns(
-    name: str,
-    *rules: pattern.RewriteRule,
-    expected: Callable[[Sizes], int | None],
-    commute: bool = False,
+    name: str, *rules: pattern.RewriteRule, expected: Expected, commute: bool = False
 ) -> Rewrite:
     """A rewrite by onnxscript's rules; `commute` also matches swapped operands of Add and Mul."""
-    every = pattern.RewriteRuleSet(list(rules), commute=commute)
+    every = pattern.RewriteRuleSet(rules, commute=commute)
 
     def misses(model: ir.Model) -> list[str]:
         tracer = pattern.MatchingTracer()
         every.apply_to_model(model, tracer=tracer)
-        nearest = [match for found in tracer.best_matches_map.values() for match in found]
-        best = max((match.score() for match in nearest), default=0)
-        told = [_told(m.root_node, m.match_result.reason) for m in nearest if m.score() == best]
-        return list(dict.fromkeys(told))
+        tried = [match for matches in tracer.best_matches_map.values() for match in matches]
+        best = max((match.score() for match in tried), default=0)
+        nearest = {m.root_node: m.match_result.reason for m in tried if m.score() == best}
+        return [_miss(node, reason) for node, reason in nearest.items()]
 
     return Rewrite(name, lambda model: int(every.apply_to_model(model)), expected, misses)
 
 
 def by_nodes(
-    name: str,
-    operator: str,
-    change: Callable[[ir.Node], None],
-    expected: Callable[[Sizes], int | None],
+    name: str, operator: str, change: Callable[[ir.Node], str | None], expected: Expected
 ) -> Rewrite:
-    """A rewrite by a function that changes a node, or raises MissError before it does."""
+    """A rewrite by a function of a node of an operator.
 
-    def visit(model: ir.Model) -> list[str | None]:
-        """Of each node that may match why it does not, or None."""
-        return [
-            _attempt(change, node)
-            for node in list(model.graph)
-            if node.op_type == operator and node.graph is not None
-        ]
+    It changes the node; or returns why it does not match, empty where it is not even alike.
+    """
 
-    return Rewrite(
-        name,
-        lambda model: visit(model).count(None),
-        expected,
-        lambda model: list(filter(None, visit(model))),
-    )
+    def visit(model: ir.Model) -> list[tuple[ir.Node, str | None]]:
+        nodes = [node for node in model.graph if node.op_type == operator]
+        return [(node, change(node)) for node in nodes if node.graph is not None]
 
+    def apply(model: ir.Model) -> int:
+        return sum(reason is None for _, reason in visit(model))
 
-def _attempt(change: Callable[[ir.Node], None], node: ir.Node) -> str | None:
-    try:
-        change(node)
-    except MissError as error:
-        return _told(node, str(error)) if error.args else ""
-    return None
+    def misses(model: ir.Model) -> list[str]:
+        return [_miss(node, reason) for node, reason in visit(model) if reason]
+
+    return Rewrite(name, apply, expected, misses)
 
 
-def _told(node: ir.Node, reason: str) -> str:
-    return f"{node.op_type} {node.name!r}: {reason or 'the nodes around it differ'}"
+def _miss(node: ir.Node, reason: str) -> str:
+    return f"{node.op_type} {node.name!r}: {reason}"
 
 
 def unusual_attribute(node: ir.Node, usual: Mapping[str, Any]) -> str | None:
@@ -148,3 +133,10 @@ def remove_node(node: ir.Node, replacement: ir.Value) -> None:
         raise ValueError(f"node {node.name!r} is in no graph")
     ir.convenience.replace_all_uses_with(node.outputs[0], replacement)
     node.graph.remove(node, safe=True)
+
+
+def replace_parts(nodes: Sequence[ir.Node], split: ir.Node) -> None:
+    """Let the outputs of a Split take the places of one-output nodes, and drop these."""
+    for node, part in zip(nodes, split.outputs, strict=True):
+        part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
+        remove_node(node, part)

@@ -10,16 +10,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant, constant_of, lazy, read_constant
-from quantkit.graph.rewrite import MissError, by_nodes
+from quantkit.graph.rewrite import by_nodes, replace_parts
 
 
-def _pack(first: ir.Node) -> None:
+def _pack(first: ir.Node) -> str | None:
     """Pack the products that share their input with one of them."""
     source, graph = first.inputs[0], first.graph
     users = () if source is None else source.consumers()
     siblings = [node for node in users if node.op_type == "MatMul" and node.inputs[0] is source]
     if source is None or not isinstance(graph, ir.Graph) or len(siblings) < 2:
-        raise MissError
+        return ""
     matrices = {
         node: (weight, tensor)
         for node in siblings
@@ -28,9 +28,7 @@ def _pack(first: ir.Node) -> None:
         and len(tensor.shape) == 2
     }
     if first not in matrices or len(matrices) < 2:
-        raise MissError(
-            f"of {len(siblings)} products of an input {len(matrices)} have a constant matrix"
-        )
+        return f"of {len(siblings)} products of an input {len(matrices)} have a constant matrix"
     nodes, weights = list(matrices), [weight for weight, _ in matrices.values()]
     tensors = [tensor for _, tensor in matrices.values()]
     widths = [tensor.shape.numpy()[1] for tensor in tensors]
@@ -55,13 +53,11 @@ def _pack(first: ir.Node) -> None:
         whole.outputs[0].shape = ir.Shape([*part.shape[:-1], sum(widths)])
         whole.outputs[0].type = part.type
     graph.insert_before(first, [whole, split])
-    for node, part in zip(nodes, split.outputs, strict=True):
-        part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
-        ir.convenience.replace_all_uses_with(node.outputs[0], part)
-    graph.remove(nodes, safe=True)
+    replace_parts(nodes, split)
     for weight in weights:
         if not weight.uses():
             graph.initializers.pop(str(weight.name))
+    return None
 
 
 def _packed_name(names: list[str]) -> str:

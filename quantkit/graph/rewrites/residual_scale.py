@@ -7,25 +7,24 @@ import math
 import onnx_ir as ir
 
 from quantkit.graph.constants import constant_of, replace_constant, scaled
-from quantkit.graph.rewrite import MissError, by_nodes, remove_node
+from quantkit.graph.rewrite import by_nodes, remove_node
 
 
-def _fold(node: ir.Node) -> None:
+def _fold(node: ir.Node) -> str | None:
     product, factor = node.inputs[0], constant_of(node.inputs[1])
-    if product is None or factor is None or factor.size != 1:
-        raise MissError
-    scale = float(factor.numpy().reshape(()))
-    if scale == 0 or math.frexp(scale)[0] not in (0.5, -0.5):
-        raise MissError
+    scale = 0.0 if factor is None or factor.size != 1 else float(factor.numpy().reshape(()))
+    if product is None or scale == 0 or math.frexp(scale)[0] not in (0.5, -0.5):
+        return ""
     producer = product.producer()
     if producer is None or producer.op_type != "MatMul" or len(product.uses()) != 1:
-        raise MissError(f"what it scales by {scale} is no product that only it uses")
+        return f"what it scales by {scale} is no product that only it uses"
     weight = producer.inputs[1]
     tensor = constant_of(weight)
     if weight is None or tensor is None or len(weight.uses()) != 1:
-        raise MissError(f"the product that it scales by {scale} has no constant weight of its own")
+        return f"the product that it scales by {scale} has no constant weight of its own"
     replace_constant(weight, scaled(tensor, scale))
     remove_node(node, product)
+    return None
 
 
 #: A product with a bias is left alone.

@@ -10,51 +10,40 @@ import numpy as np
 import onnx_ir as ir
 
 from quantkit.graph.constants import add_constant, constant_of
-from quantkit.graph.rewrite import MissError, by_nodes
+from quantkit.graph.rewrite import by_nodes, replace_parts
 
 
-def _split_into_heads(split: ir.Node) -> None:
-    source, users = split.inputs[0], [part.consumers() for part in split.outputs]
+def _split_into_heads(split: ir.Node) -> str | None:
+    source, graph = split.inputs[0], split.graph
+    users = [part.consumers() for part in split.outputs]
     reshapes = [nodes[0] for nodes in users if nodes and nodes[0].op_type == "Reshape"]
-    if not reshapes or source is None or split.graph is None:
-        raise MissError
+    if not reshapes or source is None or not isinstance(graph, ir.Graph):
+        return ""
     if len(reshapes) < len(users) or any(
         len(nodes) > 1 or nodes[0].outputs[0].is_graph_output() for nodes in users
     ):
-        raise MissError("a part of it is not only reshaped")
-    targets = [_target(node) for node in reshapes]
-    first = targets[0]
-    if first is None or any(target != first for target in targets):
-        raise MissError(f"its parts are reshaped to {targets}")
-    if source.shape is None or len(first) != len(source.shape) + 1:
-        raise MissError(f"{first} does not split one axis of {source.shape}")
-    _hoist(split.graph, split, source, reshapes, first)
-
-
-def _target(node: ir.Node) -> list[int] | None:
-    shape = constant_of(node.inputs[1])
-    return None if shape is None else [int(size) for size in shape.numpy()]
-
-
-def _hoist(
-    graph: ir.Graph, split: ir.Node, source: ir.Value, reshapes: list[ir.Node], shape: list[int]
-) -> None:
-    *outer, heads, width = shape
+        return "a part of it is not only reshaped"
+    targets = [constant_of(node.inputs[1]) for node in reshapes]
+    shapes = [None if tensor is None else tensor.numpy().tolist() for tensor in targets]
+    if shapes[0] is None or any(shape != shapes[0] for shape in shapes):
+        return f"its parts are reshaped to {shapes}"
+    if source.shape is None or len(shapes[0]) != len(source.shape) + 1:
+        return f"{shapes[0]} does not split one axis of {source.shape}"
+    *outer, heads, width = shapes[0]
     parts, name = len(reshapes), str(split.name)
     sizes = {"shape": [*outer, parts * heads, width], "heads": [heads] * parts}
-    values = [
+    shape, lengths = (
         add_constant(graph, ir.tensor(np.array(numbers), name=f"{name}/{key}"))
         for key, numbers in sizes.items()
-    ]
-    whole = ir.node("Reshape", [source, values[0]], name=f"{name}/all_heads")
+    )
+    whole = ir.node("Reshape", [source, shape], name=f"{name}/all_heads")
     divided = ir.node(
-        "Split", [whole.outputs[0], values[1]], {"axis": -2}, num_outputs=parts, name=name
+        "Split", [whole.outputs[0], lengths], {"axis": -2}, num_outputs=parts, name=name
     )
     graph.insert_before(split, [whole, divided])
-    for node, part in zip(reshapes, divided.outputs, strict=True):
-        part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
-        ir.convenience.replace_all_uses_with(node.outputs[0], part)
-    graph.remove([*reshapes, split], safe=True)
+    replace_parts(reshapes, divided)
+    graph.remove(split, safe=True)
+    return None
 
 
 #: Biases would stand between the parts and their heads.
