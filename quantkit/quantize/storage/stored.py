@@ -31,7 +31,7 @@ from quantkit.quantize.storage.packing import PackedMatrix, unpack, unsigned
 SOURCE, TRANSPOSED = "quantkit.source", "quantkit.transposed"
 
 _SUFFIX = re.compile(r"(?:_[qQ]\d|_quantized)$")
-_TURNED = re.compile(r"_(?:transposed|table|Transposed(?:_\d+)?)$")
+_SUFFIX_AND_USE = re.compile(r"(_transposed|_table)?_[qQ]\d$|(_Transposed(?:_\d+)?)?_quantized$")
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,8 @@ def _source(codes: ir.Value) -> tuple[str, bool]:
     """The name of the float tensor behind codes, and whether it was turned."""
     if SOURCE in codes.metadata_props:
         return codes.metadata_props[SOURCE], TRANSPOSED in codes.metadata_props
-    plain = _SUFFIX.sub("", str(codes.name))
-    name = _TURNED.sub("", plain)
-    return name, name != plain
+    use = _SUFFIX_AND_USE.search(str(codes.name))
+    return _SUFFIX_AND_USE.sub("", str(codes.name)), use is not None and any(use.groups())
 
 
 def _stored_by(node: ir.Node) -> Iterator[StoredTensor]:
