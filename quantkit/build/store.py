@@ -11,6 +11,7 @@ itself. `ROOT/STAGE/DIGEST/checked.json` notes what was compared, so that it is 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -41,6 +42,16 @@ _ENTRY_BYTES = 16 * 2**20
 _NAMED = 3
 #: What systems answer where nothing may be written.
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def suppress_read_only() -> Iterator[None]:
+    """Go on where nothing may be written; other errors are raised."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
 
 
 class DamagedError(InputError):
@@ -93,6 +104,40 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._hold: IO[bytes] | None = None
+
+    def hold(self) -> None:
+        """Let nothing be removed from the store as long as this object lives.
+
+        Raises:
+            InputError: the store cannot be a directory.
+        """
+        if self._hold is None:
+            with suppress_read_only():
+                self._hold = self._open_lock("in-use")
+                fcntl.flock(self._hold, fcntl.LOCK_SH)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For the block, be the only one that uses the store.
+
+        Raises:
+            InputError: another command uses it.
+        """
+        with self._open_lock("in-use") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"--store {self.root}: another command uses it; wait for its end, or stop it"
+                ) from error
+            yield
+
+    def entries(self) -> Iterator[Entry]:
+        """All complete results whose entries are sound; their files are not read."""
+        for path in sorted(self.root.glob(f"*/[!.]*/{ENTRY}")):
+            if entry := _sound(path.parent):
+                yield entry
 
     def find(self, key: StageKey) -> Entry | None:
         """The complete result of a key, if there is one, compared with its digests.
@@ -128,6 +173,8 @@ class Store:
                 f"{self._path(key)}: the result of stage {key.stage!r} vanished while it was "
                 "needed; do not delete the store during a build. Run the command again"
             )
+        with suppress_read_only():
+            os.utime(entry.path)  # when it was used last
         return entry
 
     def newest(self, stage: str, recipe: str) -> Entry | None:
@@ -142,6 +189,7 @@ class Store:
     @contextmanager
     def locked(self, key: StageKey) -> Iterator[None]:
         """Hold the key's lock, so that two processes never do the same work."""
+        self.hold()
         with self._held(f"{key.stage}-{key.digest}"):
             yield
 
@@ -213,14 +261,17 @@ class Store:
     def _held(self, name: str) -> Iterator[None]:
         """Hold a lock, unless nothing can be written here: then nobody does work to wait for."""
         with ExitStack() as held:
-            try:
+            with suppress_read_only():
                 held.enter_context(self._lock(name))
-            except OSError as error:
-                if error.errno not in _READ_ONLY:
-                    raise
             yield
 
     def _lock(self, name: str, timeout: float = -1) -> FileLock:
+        return FileLock(self._locks() / f"{name}.lock", timeout=timeout)
+
+    def _open_lock(self, name: str) -> IO[bytes]:
+        return (self._locks() / f"{name}.lock").open("ab")
+
+    def _locks(self) -> Path:
         folder = self.root / "locks"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -229,15 +280,12 @@ class Store:
                 f"--store {self.root}: found a file in the way ({error.filename}), accepted: a "
                 "directory"
             ) from error
-        return FileLock(folder / f"{name}.lock", timeout=timeout)
+        return folder
 
     def _check_writable(self, key: StageKey) -> None:
         folder = self._path(key).parent
-        try:
+        with suppress_read_only():
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if error.errno not in _READ_ONLY:
-                raise
         if not os.access(folder, os.W_OK):
             raise InputError(
                 f"--store {self.root}: cannot be written, and stage {key.stage!r} has to be run; "

@@ -67,6 +67,7 @@ def verify_artifact(
             f"{found.path}: found a checkpoint with sha256 {found.sha256[:12]}, accepted: the one "
             f"that {artifact} was made from, {wanted[:12]}; give it by --source"
         )
+    store.hold()
     pytorch = streaming_reference(found, recipe.model.chunk_ms)
     with progress.stage("verify"):
         if isinstance(speech, SuiteSettings):

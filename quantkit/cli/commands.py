@@ -2,7 +2,7 @@
 
 from cyclopts import CycloptsError
 
-from quantkit.cli import bundling, comparing, publishing, recipes, tools, transcribing
+from quantkit.cli import bundling, comparing, publishing, recipes, store, tools, transcribing
 from quantkit.cli.app import app
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "comparing",
     "publishing",
     "recipes",
+    "store",
     "tools",
     "transcribing",
 ]

@@ -13,7 +13,9 @@ itself, and the arrays have theirs by the format, so that damage is told.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +82,8 @@ class Results:
             InputError: a part is damaged.
         """
         found: dict[str, Record] = {}
+        with contextlib.suppress(OSError):
+            os.utime(self.directory)  # when it was used last
         for path in sorted(self.part("*").parent.glob("*.jsonl")):
             for record in _read(path):
                 if record.divergence is not None or record.utterance not in found:

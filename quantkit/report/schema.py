@@ -1,4 +1,8 @@
-"""The content of report.json: stable keys that scripts read; what was not measured is null."""
+"""The content of report.json: stable keys that scripts read; what was not measured is null.
+
+Reports evolve: a reader ignores keys that it does not know, and takes an absent key whose value
+may be null, or a list, as not measured.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Part(BaseModel):
     """A piece of a report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Excluded(Part):
@@ -24,12 +28,12 @@ class SuiteSet(Part):
     """One set of the suite, as evaluated."""
 
     source: str
-    revision: str | None
+    revision: str | None = None
     utterances: int
     words: int
     duration_s: float
     digest: str = Field(description="over the digests of the utterances, in order")
-    excluded: list[Excluded]
+    excluded: list[Excluded] = []
 
 
 class Suite(Part):
@@ -39,7 +43,7 @@ class Suite(Part):
     language: str
     normalizer: str = Field(description="name and version")
     sets: dict[str, SuiteSet]
-    problems: list[str] = Field(description="sets that could not be used")
+    problems: list[str] = Field([], description="sets that could not be used")
 
 
 class Statistics(Part):
@@ -57,12 +61,14 @@ class Rate(Part):
     wer: float
     low: float
     high: float
-    delta: float | None = Field(description="minus the reference's; null in the reference's row")
-    delta_low: float | None
-    delta_high: float | None
-    p_value: float | None
+    delta: float | None = Field(
+        None, description="minus the reference's; null in the reference's row"
+    )
+    delta_low: float | None = None
+    delta_high: float | None = None
+    p_value: float | None = None
     minimum_detectable: float | None = Field(
-        description="smallest absolute difference that the utterances would show"
+        None, description="smallest absolute difference that the utterances would show"
     )
 
 
@@ -80,7 +86,7 @@ class LengthRate(Part):
     """The difference of word error rates of utterances from `from_s` up to `to_s` seconds."""
 
     from_s: float
-    to_s: float | None
+    to_s: float | None = None
     utterances: int
     words: int
     wer: float
@@ -107,15 +113,15 @@ class Parity(Part):
     token_exact_utterances: int
     reference_tokens: int
     token_errors: int
-    token_error_rate: float | None
-    token_error_rate_low: float | None
-    token_error_rate_high: float | None
+    token_error_rate: float | None = None
+    token_error_rate_low: float | None = None
+    token_error_rate_high: float | None = None
     deep_utterances: int
     near_tie_errors: int = Field(description="of the utterances compared deeply")
     decisions: int
-    kl: Divergences | None
-    encoder_max_abs_error: float | None
-    encoder_max_abs_error_by_chunk: list[float]
+    kl: Divergences | None = None
+    encoder_max_abs_error: float | None = None
+    encoder_max_abs_error_by_chunk: list[float] = []
 
 
 class Ratio(Part):
@@ -133,10 +139,10 @@ class Bench(Part):
     threads: int
     step_p50_ms: float
     step_p95_ms: float
-    rtfx: float | None
+    rtfx: float | None = None
     load_s: float
     rss_bytes: int
-    faster_than_fp32: Ratio | None
+    faster_than_fp32: Ratio | None = None
 
 
 class Link(Part):
@@ -172,19 +178,19 @@ class Scheme(Part):
     name: str
     role: Literal["pytorch", "fp32", "scheme"]
     mode: Literal["streaming", "chunked", "offline"]
-    chunk_ms: int | None
-    recipe: str | None = Field(description="name of the recipe")
-    total_bytes: int | None
-    bits_per_weight: float | None
-    latency_s: float | None = Field(description="algorithmic latency")
+    chunk_ms: int | None = None
+    recipe: str | None = Field(None, description="name of the recipe")
+    total_bytes: int | None = None
+    bits_per_weight: float | None = None
+    latency_s: float | None = Field(None, description="algorithmic latency")
     sets: dict[str, SetRate]
     macro: Rate
-    by_length: list[LengthRate]
-    parity: Parity | None
-    chain: list[Link]
-    long_form: LongForm | None
-    layers: list[LayerDivergence]
-    bench: Bench | None
+    by_length: list[LengthRate] = []
+    parity: Parity | None = None
+    chain: list[Link] = []
+    long_form: LongForm | None = None
+    layers: list[LayerDivergence] = []
+    bench: Bench | None = None
 
 
 class Gate(Part):
@@ -200,7 +206,7 @@ class Gate(Part):
     limit: float
     at_least: bool
     margin: float
-    confidence: float | None
+    confidence: float | None = None
     evidence: str = Field(description="the key of this report that holds the numbers")
 
 
@@ -239,10 +245,10 @@ class Report(Part):
     statistics: Statistics
     reference: str = Field(description="the scheme that `delta` is against")
     schemes: list[Scheme]
-    gates: list[Gate]
-    worst: list[Worst]
+    gates: list[Gate] = []
+    worst: list[Worst] = []
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
 def report_schema() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,64 @@ def test_what_is_no_report_is_named(tmp_path: Path, content: bytes | None, messa
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"(?s){message}.*accepted: the report.json"):
         load_report(path)
+
+
+ACCEPTED = Path(__file__).parents[3] / "recipes" / "suites" / "demo-baseline.json"
+
+
+def keys_at(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all mappings, one of the items of each list."""
+    if isinstance(value, dict):
+        yield path
+        for key, below in value.items():
+            yield from keys_at(below, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from keys_at(value[0], (*path, 0))
+
+
+def edited(path: tuple[Any, ...], edit: Callable[[dict[str, Any]], Any], out: Path) -> Path:
+    """The committed baseline after a change of the mapping at a path."""
+    content = json.loads(ACCEPTED.read_text())
+    part = content
+    for key in path:
+        part = part[key]
+    edit(part)
+    out.write_text(json.dumps(content))
+    return out
+
+
+def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
+    accepted = load_report(ACCEPTED)
+    # The keys of these are names, not the schema's.
+    free = {("versions",), ("suite", "sets"), ("schemes", 0, "sets")}
+    paths = [path for path in keys_at(json.loads(ACCEPTED.read_text())) if path not in free]
+    assert len(paths) > 8
+    for path in paths:
+        later = edited(path, lambda part: part.update(added=[1]), tmp_path / "later.json")
+        baseline = load_report(later)
+        assert baseline == accepted
+        assert regressions(accepted, baseline, RegressionSettings())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["total_bytes", "bits_per_weight", "parity", "bench", "long_form", "layers", "by_length"],
+)
+def test_what_an_earlier_version_had_not_is_not_measured(key: str, tmp_path: Path) -> None:
+    accepted = load_report(ACCEPTED)
+    number = next(n for n, scheme in enumerate(accepted.schemes) if scheme.role == "scheme")
+    path = edited(("schemes", number), lambda part: part.pop(key), tmp_path / "earlier.json")
+    baseline = load_report(path)
+    assert not getattr(baseline.schemes[number], key)
+    gates = regressions(accepted, baseline, RegressionSettings())
+    assert gates
+    assert all(gate.passed for gate in gates)
+    assert not [gate for gate in gates if gate.name == f"baseline: {key}" and
+                gate.scheme == accepted.schemes[number].name]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "key"), [(("schemes", 0), "macro"), (("suite",), "normalizer")])
+def test_what_every_report_has_is_missed(path: tuple[Any, ...], key: str, tmp_path: Path) -> None:
+    without = edited(path, lambda part: part.pop(key), tmp_path / "without.json")
+    with pytest.raises(InputError, match=rf"{key}: Field required"):
+        load_report(without)
