@@ -15,7 +15,6 @@ from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.inventory import (
     GraphReport,
-    TensorReport,
     count_parameters,
     graph_report,
 )
@@ -189,7 +188,7 @@ def quantize_matrices(
         what: words beside the progress bar.
     """
     parameters = count_parameters(model)
-    reports: list[TensorReport] = []
+    errors: dict[ir.Value, float] = {}
     notes: list[str] = []
     todo = list(choices)
     for matrix, settings in progress.track(todo, len(todo), what):
@@ -209,17 +208,8 @@ def quantize_matrices(
                 f"{settings.scheme} stores of it, or what the runtime adds up, is not finite"
             )
             continue
-        reports.append(
-            {
-                "name": matrix.name,
-                "shape": list(weight.shape),
-                "bits": quantized.bits,
-                "block_size": quantized.block_size,
-                "bytes": store_matrix(model, matrix, quantized, settings),
-                "relative_error": error,
-            }
-        )
-    return graph_report(model, parameters, reports, notes)
+        errors[store_matrix(model, matrix, quantized, settings)] = error
+    return graph_report(model, parameters, errors, notes)
 
 
 def _fitting(

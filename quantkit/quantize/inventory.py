@@ -80,38 +80,48 @@ class Inventory:
 def graph_report(
     model: ir.Model,
     parameters: int | None = None,
-    quantized: Sequence[TensorReport] = (),
+    errors: Mapping[ir.Value, float] | None = None,
     notes: Sequence[str] = (),
 ) -> GraphReport:
-    """The report on a finished graph: its quantized tensors, and the floats that stay.
+    """The report on a finished graph: its tensors in few bits, then its floats.
 
     Args:
         model: the graph.
         parameters: of the graph before it was quantized; None if it was not.
-        quantized: what is known about each tensor in few bits.
+        errors: the relative error of each tensor in few bits, by its codes; others are left out.
         notes: what was not done as asked.
     """
     parameters = count_parameters(model) if parameters is None else parameters
-    kept: list[TensorReport] = [
-        {
-            "name": name,
-            "shape": [int(size) for size in tensor.shape.numpy()],
-            "bits": int(tensor.dtype.bitwidth),
-            "block_size": None,
-            "bytes": tensor.nbytes,
-            "relative_error": 0.0,
-        }
-        for name, tensor in float_constants(model).items()
+    tensors = [
+        _row(t.name, t.shape, t.bits, t.block_size, t.nbytes, errors[t.parts[0]])
+        for t in stored_tensors(model)
+        if errors and t.parts[0] in errors
+    ] + [
+        _row(name, t.shape.numpy(), t.dtype.bitwidth, None, t.nbytes, 0.0)
+        for name, t in float_constants(model).items()
     ]
-    stored = sum(tensor["bytes"] for tensor in [*quantized, *kept])
+    stored = sum(tensor["bytes"] for tensor in tensors)
     report: GraphReport = {
         "parameters": parameters,
         "bits_per_weight": 8 * stored / parameters if parameters else 0.0,
-        "tensors": [*quantized, *kept],
+        "tensors": tensors,
     }
     if notes:
         report["notes"] = list(notes)
     return report
+
+
+def _row(
+    name: str, shape: Iterable[int], bits: int, block_size: int | None, nbytes: int, error: float
+) -> TensorReport:
+    return {
+        "name": name,
+        "shape": [int(size) for size in shape],
+        "bits": int(bits),
+        "block_size": block_size,
+        "bytes": nbytes,
+        "relative_error": error,
+    }
 
 
 def count_parameters(model: ir.Model) -> int:
@@ -148,32 +158,21 @@ def compare_graphs(before: ir.Model, after: ir.Model, progress: Progress, what: 
     floats = float_constants(before)
     record_sources(after, floats)
     todo = [tensor for tensor in stored_tensors(after) if tensor.name in floats]
-    reports = [
-        _report(tensor, read_constant(floats[tensor.name]))
+    errors = {
+        tensor.parts[0]: _relative_error(tensor, read_constant(floats[tensor.name]))
         for tensor in progress.track(todo, len(todo), what)
-    ]
-    return graph_report(after, count_parameters(before), reports)
+    }
+    return graph_report(after, count_parameters(before), errors)
 
 
-def _report(stored: StoredTensor, weight: FloatArray) -> TensorReport:
-    values = stored.dequantize()
-    error = _relative_error(values, weight.swapaxes(-1, -2) if stored.transposed else weight)
+def _relative_error(stored: StoredTensor, weight: FloatArray) -> float:
+    weight = weight.swapaxes(-1, -2) if stored.transposed else weight
+    residual = np.subtract(stored.dequantize(), weight, dtype=np.float64)
+    energy = np.square(weight, dtype=np.float64).sum()
+    error = float(np.sqrt(np.square(residual).sum() / energy)) if energy > 0 else 0.0
     if not np.isfinite(error):
         raise InputError(
             f"tensor {stored.name!r} {list(stored.shape)}: what is stored of it, or its weights, "
             "are NaN or infinite; use another scheme, or export the model again"
         )
-    return {
-        "name": stored.name,
-        "shape": list(stored.shape),
-        "bits": stored.bits,
-        "block_size": stored.block_size,
-        "bytes": stored.nbytes,
-        "relative_error": error,
-    }
-
-
-def _relative_error(stored: FloatArray, weight: FloatArray) -> float:
-    rest = np.subtract(stored, weight, dtype=np.float64)
-    energy = np.square(weight, dtype=np.float64).sum()
-    return float(np.sqrt(np.square(rest).sum() / energy)) if energy > 0 else 0.0
+    return error

@@ -78,7 +78,9 @@ def grid_of(value: ir.Value) -> RowGrid:
     return SIGNED
 
 
-def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix) -> int:
+def replace_by_integers(
+    model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix
+) -> ir.Value:
     """Let every node that multiplies with a matrix multiply integers.
 
     Args:
@@ -87,7 +89,7 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         quantized: in 8 bits and one block a column.
 
     Returns:
-        The bytes of codes, scales and zero points.
+        The codes.
 
     Raises:
         InputError: the model's operators are too old.
@@ -119,7 +121,7 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=name)
         replace_node(node.graph or model.graph, node, [product, scaled])
     drop_unused(matrix.value)
-    return sum(part.nbytes for part in parts.values())
+    return codes
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,6 @@ class PackedMatrix:
     rows: int
     columns: int
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the three tensors."""
-        zero_points = 0 if self.zero_points is None else self.zero_points.nbytes
-        return self.codes.nbytes + self.scales.nbytes + zero_points
-
 
 def pack_bits(values: Bytes, bits: int) -> Bytes:
     """Pack values along the last axis, low bits first, padded to bytes with the middle code."""

@@ -18,7 +18,7 @@ Parts = dict[str, NDArray[Any]]
 
 def replace_matrix(
     model: ir.Model, matrix: WeightMatrix, packed: PackedMatrix, accuracy_level: int
-) -> None:
+) -> ir.Value:
     """Let every node that uses a matrix use its packed form, stored once.
 
     The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so
@@ -30,6 +30,9 @@ def replace_matrix(
         matrix: one of find_matrices(model).
         packed: its quantized form.
         accuracy_level: attribute of MatMulNBits; 0 leaves it out.
+
+    Returns:
+        Its codes.
     """
     model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
     lookup = matrix.use == "lookup"
@@ -51,6 +54,7 @@ def replace_matrix(
         new = ir.node(operator, inputs, attributes, domain=MICROSOFT, name=node.name)
         replace_node(node.graph or model.graph, node, [new])
     drop_unused(matrix.value)
+    return stored[0]
 
 
 def store_parts(graph: ir.Graph, matrix: WeightMatrix, parts: Parts) -> list[ir.Value]:
