@@ -44,11 +44,11 @@ def _near(tensor: ir.ExternalTensor) -> ir.TensorProtocol:
 def _placed(tensor: ir.ExternalTensor, path: Path) -> ir.ExternalTensor:
     file = _file(tensor, path)
     offset, needed = tensor.offset or 0, tensor.nbytes
-    found, size = tensor.length or needed, file.stat().st_size
+    length, size = tensor.length or needed, file.stat().st_size
     what = f"{path}: the weights of {tensor.name!r} {list(tensor.shape.numpy())}"
-    if offset < 0 or found != needed:
+    if offset < 0 or length != needed:
         raise InputError(
-            f"{what} take {needed} bytes; found offset {offset} and length {found} for them"
+            f"{what} take {needed} bytes; found offset {offset} and length {length} for them"
         )
     if offset + needed > size:
         raise InputError(

@@ -38,21 +38,18 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _rename(things: Iterable[ir.Value] | Iterable[ir.Node]) -> None:
-    taken: dict[str, int] = {}
-    seen: set[int] = set()
-    for thing in things:
-        if not thing.name or id(thing) in seen:
+def _rename(named: Iterable[ir.Value | ir.Node]) -> None:
+    numbers: dict[str, int] = {}
+    for thing in dict.fromkeys(named):
+        if not thing.name:
             continue
-        seen.add(id(thing))
-        number, name = taken.get(thing.name, 0), thing.name
-        while name in taken:
-            number += 1
-            name = f"{thing.name}_{number + 1}"
-        if name != thing.name:
-            taken[thing.name] = number
+        wanted = name = thing.name
+        while name in numbers:
+            numbers[wanted] += 1
+            name = f"{wanted}_{numbers[wanted]}"
+        if name != wanted:
             thing.name = name
-        taken[name] = 0
+        numbers[name] = 1
 
 
 def _values(graph: ir.Graph | ir.Function) -> Iterator[ir.Value]:

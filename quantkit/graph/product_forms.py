@@ -31,15 +31,15 @@ def weights_as_constants(model: ir.Model) -> list[str]:
     Other inputs with a value stay: a caller may give another one. Returns a note where a weight
     could have been given, too, and now cannot.
     """
-    taken = []
-    for value in list(model.graph.inputs):
-        if value.is_initializer() and (model.ir_version < _OVERRIDABLE or _is_weight(value)):
-            model.graph.inputs.remove(value)
-            taken.append(value.name)
-    if not taken or model.ir_version < _OVERRIDABLE:
-        model.ir_version = max(model.ir_version, _OVERRIDABLE)
+    old = model.ir_version < _OVERRIDABLE
+    weights = [v for v in model.graph.inputs if v.is_initializer() and (old or _is_weight(v))]
+    for value in weights:
+        model.graph.inputs.remove(value)
+    model.ir_version = max(model.ir_version, _OVERRIDABLE)
+    if old or not weights:
         return []
-    return [f"weights that were also inputs are constants now: {', '.join(map(repr, taken))}"]
+    names = ", ".join(repr(value.name) for value in weights)
+    return [f"weights that were also inputs are constants now: {names}"]
 
 
 def _is_weight(value: ir.Value) -> bool:
@@ -112,10 +112,10 @@ def _drop_weight_identities(model: ir.Model) -> int:
 
     Only constants: a branch of an If may well consist of one Identity of a value outside.
     """
-    found = list(_of_constants(model, "Identity"))
-    for node, weight, _ in found:
+    identities = list(_of_constants(model, "Identity"))
+    for node, weight, _ in identities:
         remove_node(node, weight)
-    return len(found)
+    return len(identities)
 
 
 def _fold_weight_shapes(model: ir.Model) -> None:

@@ -32,7 +32,8 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
         InputError: a tensor is sparse, nameless or twice there, has an impossible shape or type,
             or more or fewer bytes than its shape needs; a node lacks inputs or outputs.
     """
-    for graph in _graphs(model.graph, 0, path):
+    graphs = list(_graphs(model.graph, 0, path))
+    for graph in graphs:
         if graph.sparse_initializer:
             name = graph.sparse_initializer[0].values.name
             raise InputError(
@@ -49,7 +50,7 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
         for tensor in graph.initializer:
             _check(path, tensor)
     version = max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
-    for node in _nodes(model, path):
+    for node in (node for owner in (*graphs, *model.functions) for node in owner.node):
         _check_ports(path, node, version)
         for attribute in node.attribute:
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
@@ -116,10 +117,3 @@ def _graphs(graph: onnx.GraphProto, depth: int, path: Path) -> Iterator[onnx.Gra
         for attribute in node.attribute:
             for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _graphs(inner, depth + 1, path)
-
-
-def _nodes(model: onnx.ModelProto, path: Path) -> Iterator[onnx.NodeProto]:
-    for graph in _graphs(model.graph, 0, path):
-        yield from graph.node
-    for function in model.functions:
-        yield from function.node

@@ -136,22 +136,24 @@ def quantize_graphs(
     Raises:
         InputError: as quantize_model.
     """
-    matrices = {name: find_matrices(graph) for name, graph in graphs.items()}
-    names = [f"{graph}/{matrix.name}" for graph, found in matrices.items() for matrix in found]
+    by_graph = {name: find_matrices(graph) for name, graph in graphs.items()}
+    names = [
+        f"{graph}/{matrix.name}" for graph, matrices in by_graph.items() for matrix in matrices
+    ]
     chosen = select(names, settings)
     reports = {}
-    for graph, found in matrices.items():
-        blind = _unmeasured(graph, graphs[graph], found, moments)
+    for graph, matrices in by_graph.items():
+        blind = _unmeasured(graph, graphs[graph], matrices, moments)
         own = {
             matrix.key: _fitting(choice, matrix, blind)
-            for matrix in found
+            for matrix in matrices
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         }
         inputs = _inputs(graph, moments, settings, blind)
         if isinstance(settings, BlockScheme) and settings.equalize:
             inputs = equalize_norms(
-                [matrix for matrix in found if matrix.key not in blind],
-                {matrix.name: own[matrix.key] for matrix in found if matrix.key in own},
+                [matrix for matrix in matrices if matrix.key not in blind],
+                {matrix.name: own[matrix.key] for matrix in matrices if matrix.key in own},
                 inputs,
                 progress,
             )

@@ -94,10 +94,10 @@ def replace_by_integers(
     Raises:
         InputError: the model's operators are too old.
     """
-    found = model.graph.opset_imports.get("", 0)
-    if found < OPSET:
+    opset = model.graph.opset_imports.get("", 0)
+    if opset < OPSET:
         raise InputError(
-            f"found a model of ONNX opset {found}, accepted by scheme 'int8-dynamic': {OPSET} and "
+            f"found a model of ONNX opset {opset}, accepted by scheme 'int8-dynamic': {OPSET} and "
             "up; convert it with onnx.version_converter, or choose another scheme"
         )
     model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
@@ -107,12 +107,12 @@ def replace_by_integers(
         "zero_points": signed(quantized.zero_points[:, 0]),
     }
     codes, scales, zero_points = store_parts(model.graph, matrix, parts)
-    one = _shared(model.graph, "rows_one", np.float32(1))
+    unit = _shared(model.graph, "rows_one", np.float32(1))
     for node in matrix.nodes:
         rows = _quantize_rows(model.graph, cast("ir.Value", node.inputs[0]), matrix.shape[0])
         product = ir.node(
             "MatMulIntegerToFloat",
-            [rows.codes, codes, one, scales, rows.zero, zero_points],
+            [rows.codes, codes, unit, scales, rows.zero, zero_points],
             domain=MICROSOFT,
             name=node.name,
         )

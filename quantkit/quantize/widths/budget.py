@@ -174,13 +174,13 @@ def _measured(name: str, choices: Sequence[MeasuredChoice], width: Width) -> Mea
 def _require_room(widths: BudgetWidths, inventory: Inventory, least: int, budget: int) -> None:
     if least <= budget:
         return
-    found = getattr(widths, widths.limit)
+    limit = getattr(widths, widths.limit)
     unit = 1e6 if widths.limit == "megabytes" else inventory.parameters / 8
     # Rounded up, so that the number works when it is copied.
     accepted = math.ceil(least / unit * 1000) / 1000
     raise SettingError(
         f"{KEY}.{widths.limit}",
-        f"found {found:g}, accepted: at least {accepted:g}, which is the smallest of "
+        f"found {limit:g}, accepted: at least {accepted:g}, which is the smallest of "
         f"{KEY}.choices for every tensor, and what stays in float; give more room, or smaller "
         "choices",
     )
