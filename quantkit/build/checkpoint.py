@@ -51,10 +51,20 @@ def _checkpoint(path: Path, name: str, revision: str | None = None) -> Checkpoin
 
 
 def _demo() -> Path:
-    beside = Path(quantkit.__file__).parents[1] / DEMO
-    if beside.is_file() or not DEMO.is_file():
-        return beside
-    return DEMO
+    """The checkpoint of the sources, which no package holds.
+
+    Raises:
+        InputError: it is not here.
+    """
+    for path in (Path(quantkit.__file__).parents[1] / DEMO, DEMO):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"model.source: found 'demo', whose checkpoint {DEMO} is not here: it lies in the sources "
+        f"of quantkit {quantkit.__version__} and not in the package. Copy the folders demo and "
+        "calibration of the sources into the working directory, or name another checkpoint by "
+        "--set model.source=FILE.nemo"
+    )
 
 
 def _download(repository: str, revision: str) -> Path:

@@ -14,7 +14,7 @@ from quantkit.core.errors import GateError, InputError
 from quantkit.core.targets import check_directory, check_file
 
 MOST_JOBS = 1024
-SUITE = Path("recipes/suites/demo.yaml")
+SUITE = Path("demo")
 
 
 @app.command
@@ -36,8 +36,9 @@ def compare(
     What was built, evaluated or measured before is not done again.
 
     Args:
-        recipe: the YAML files, all of one checkpoint.
-        suite: sets of speech with texts: a YAML file, a speech manifest, or a folder.
+        recipe: YAML files or names of shipped recipes, all of one checkpoint.
+        suite: sets of speech with texts: a YAML file, the name of a shipped suite, a speech
+            manifest, or a folder.
         out: directory of the report.
         set_: KEY=VALUE put over every recipe; may be repeated.
         chunk_ms: a chunk length instead of the recipes' own; may be repeated to compare lengths.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 
 from quantkit.cli.app import STORE, app
 from quantkit.cli.artifact import open_artifact
@@ -19,8 +20,33 @@ from quantkit.cli.show.recipes import (
     sensitivity_table,
     size_line,
 )
+from quantkit.cli.show.table import Table
 from quantkit.core.errors import GateError, InputError
 from quantkit.core.targets import check_file
+
+
+@app.command(name="recipes")
+def list_recipes(name: str | None = None, /) -> None:
+    """List the recipes and suites that ship with quantkit, or print one of them.
+
+    Args:
+        name: of the one to print.
+    """
+    from quantkit.recipe.library import about, find_shipped, shipped_recipes, shipped_suites
+
+    kinds = {"recipe": shipped_recipes(), "suite": shipped_suites()}
+    if name is not None:
+        file = find_shipped(Path(name), {**kinds["suite"], **kinds["recipe"]})
+        say(file.read_text(encoding="utf-8"), end="")
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("name", "kind", "about"):
+        table.add_column(head, overflow="fold")
+    for kind, files in kinds.items():
+        for shipped, file in files.items():
+            table.add_row(shipped, kind, about(file))
+    show(table)
+    say("Their demo checkpoint and speech lie in the sources, in demo/ and calibration/.")
 
 
 @app.command
@@ -37,7 +63,7 @@ def build(
     """Build an artifact from a recipe; stages whose results are in the store are not run again.
 
     Args:
-        recipe: the YAML file.
+        recipe: a YAML file, or the name of a shipped recipe; see `quantkit recipes`.
         set_: KEY=VALUE put over the recipe, such as model.chunk_ms=160; may be repeated.
         out: the artifact directory; default artifacts/NAME of the recipe.
         store: where results of stages are kept and found again.
@@ -83,7 +109,7 @@ def calibrate(
     """Measure on a recipe's speech what its weights are multiplied with.
 
     Args:
-        recipe: the YAML file.
+        recipe: a YAML file, or the name of a shipped recipe; see `quantkit recipes`.
         set_: KEY=VALUE put over the recipe, such as calibrate.folder=speech; may be repeated.
         store: where results of stages are kept and found again.
         hessians: measure all second moments of each input too, also if the scheme needs none.
@@ -121,7 +147,7 @@ def sensitivity(
     The algorithm is the recipe's, the speech its calibration speech; a budget is allocated as well.
 
     Args:
-        recipe: the YAML file.
+        recipe: a YAML file, or the name of a shipped recipe; see `quantkit recipes`.
         set_: KEY=VALUE put over the recipe, such as sensitivity.utterances=8; may be repeated.
         store: where results of stages are kept and found again.
         json: also write the measurements there.

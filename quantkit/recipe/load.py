@@ -17,6 +17,7 @@ from quantkit.core.errors import InputError, SettingError
 from quantkit.quantize.widths.settings import MixedSettings
 from quantkit.recipe.accepted import keys_of, schema_at, tag_at, words
 from quantkit.recipe.document import Document, describe, dotted, read_document, undotted
+from quantkit.recipe.library import find_shipped, shipped_recipes
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.yaml import KeyPath
 
@@ -27,12 +28,12 @@ _LISTED = 20
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe, after applying `KEY=VALUE` overrides.
+    """Read and check a recipe, by path or shipped name, after applying `KEY=VALUE` overrides.
 
     Raises:
         InputError: one line for each problem: where, which key, what was found, what is accepted.
     """
-    document = read_document(path, overrides)
+    document = read_document(find_shipped(path, shipped_recipes()), overrides)
     recipe = validated(TypeAdapter(Recipe), document)
     refuse(document, _combinations(recipe))
     return recipe
@@ -48,7 +49,8 @@ def located(path: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     except SettingError as error:
-        place = read_document(path, overrides).place(undotted(error.key))
+        file = find_shipped(path, shipped_recipes())
+        place = read_document(file, overrides).place(undotted(error.key))
         raise InputError(f"{place}: {error}") from error
 
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from quantkit.core.errors import InputError
 from quantkit.recipe.document import read_document
+from quantkit.recipe.library import find_shipped, shipped_suites
 from quantkit.recipe.load import refuse, validated
 from quantkit.recipe.schema import NAME
 from quantkit.recipe.suite import SuiteSettings
@@ -22,11 +23,14 @@ _SET_NAME = re.compile(NAME)
 
 
 def load_suite(path: Path) -> SuiteSettings:
-    """Read a suite: a YAML file, or a .jsonl manifest or a folder of recordings as its only set.
+    """Read a suite: a YAML file or the name of a shipped one, or a .jsonl manifest or folder.
+
+    A manifest, or a folder of recordings, is the only set of its suite.
 
     Raises:
         InputError: one line for each problem: where, which key, what was found, what is accepted.
     """
+    path = find_shipped(path, shipped_suites())
     if path.is_dir():
         return _of_one(path.resolve().name, SetSettings(folder=str(path)))
     if path.suffix == ".jsonl":
