@@ -67,7 +67,8 @@ class Rewrite:
         more = f" and {len(misses) - _SHOWN} more" if len(misses) > _SHOWN else ""
         raise MatchError(
             f"rewrite {self.name!r} is refused: found {matches} matches in {sizes.graph}.onnx, "
-            f"accepted {expected}, as {sizes.layers} layers imply; nearest to a match: "
+            f"accepted {expected} with {sizes.layers} layers and {sizes.linears} linear modules "
+            "outside of them; nearest to a match: "
             f"{'; '.join(misses[:_SHOWN]) or 'nothing'}{more}"
         )
 
@@ -87,8 +88,8 @@ def by_patterns(
         every.apply_to_model(model, tracer=tracer)
         tried = [match for matches in tracer.best_matches_map.values() for match in matches]
         best = max((match.score() for match in tried), default=0)
-        nearest = {m.root_node: m.match_result.reason for m in tried if m.score() == best}
-        return [_miss(node, reason) for node, reason in nearest.items()]
+        nearest = [match for match in tried if match.score() == best]
+        return list(dict.fromkeys(_miss(m.root_node, m.match_result.reason) for m in nearest))
 
     return Rewrite(name, lambda model: int(every.apply_to_model(model)), expected, misses)
 
