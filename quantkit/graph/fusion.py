@@ -67,11 +67,14 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    steps = progress.track(range(len(GRAPHS) * len(REWRITES)), len(GRAPHS) * len(REWRITES), "fuse")
-    for name in GRAPHS:
+    count = len(GRAPHS) * len(REWRITES)
+    steps = progress.track(range(count), count, "fuse")
+    for name, linears in GRAPHS.items():
         with scratch_directory(out / f".{name}{PARTIAL}") as scratch:
             current = model / f"{name}.onnx"
-            sizes = _sizes(name, layers, ir.load(current))
+            constants = ir.load(current).graph.initializers
+            biased = any(key.endswith(".linear_q.bias") for key in constants)
+            sizes = Sizes(name, layers if name == "encoder" else 0, linears, biased)
             reference = gate.streamed_outputs(current)
             for rewrite in REWRITES:
                 rewritten = scratch / f"{next(steps)}.onnx"
@@ -85,15 +88,6 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
             save_model(ir.load(current), out / f"{name}.onnx")
     next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
-
-
-def _sizes(graph: str, layers: int, model: ir.Model) -> Sizes:
-    return Sizes(
-        graph,
-        layers if graph == "encoder" else 0,
-        GRAPHS[graph],
-        any(name.endswith(".linear_q.bias") for name in model.graph.initializers),
-    )
 
 
 def apply(rewrite: Rewrite, sizes: Sizes, source: Path, target: Path) -> int:
@@ -112,17 +106,15 @@ def apply(rewrite: Rewrite, sizes: Sizes, source: Path, target: Path) -> int:
     if any(node.domain == MICROSOFT for node in model.graph):
         model.opset_imports[MICROSOFT] = 1
     beside = source.parent == target.parent
-    changed = [
-        value
+    changed = {
+        value: tensor
         for value in model.graph.initializers.values()
-        if value.const_value is not None
-        and not (beside and isinstance(value.const_value, ir.ExternalTensor))
-        and value.const_value.nbytes >= EXTERNAL_BYTES
-    ]
+        if (tensor := value.const_value) is not None
+        and not (beside and isinstance(tensor, ir.ExternalTensor))
+        and tensor.nbytes >= EXTERNAL_BYTES
+    }
     written = ir.external_data.convert_tensors_to_external(
-        [value.const_value for value in changed if value.const_value is not None],
-        target.parent,
-        f"{target.name}.data",
+        list(changed.values()), target.parent, f"{target.name}.data"
     )
     for value, tensor in zip(changed, written, strict=True):
         value.const_value = tensor

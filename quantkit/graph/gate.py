@@ -58,29 +58,21 @@ def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
     return results
 
 
-def largest_error(reference: Outputs, candidate: Outputs) -> tuple[float, str, int]:
+def check(name: str, reference: Outputs, candidate: Outputs) -> float:
     """Largest difference over outputs and steps, relative to the output's own largest value.
 
-    Returns the error, the output's name and the step. Rows of `encoded` past `encoded_length` are
-    undefined and left out.
-    """
-    worst = (0.0, "", 0)
-    for step, (expected, found) in enumerate(zip(reference, candidate, strict=True)):
-        for name in expected:
-            a, b = _valid(name, expected), _valid(name, found)
-            error = float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(a).max(initial=0)))
-            if not error <= worst[0]:  # also true for NaN
-                worst = (error, name, step)
-    return worst
-
-
-def check(name: str, reference: Outputs, candidate: Outputs) -> float:
-    """The error of a rewrite.
+    Rows of `encoded` past `encoded_length` are undefined and left out.
 
     Raises:
         FusionError: it is beyond float rounding.
     """
-    error, output, step = largest_error(reference, candidate)
+    error, output, step = 0.0, "", 0
+    for index, (expected, actual) in enumerate(zip(reference, candidate, strict=True)):
+        for key in expected:
+            a, b = _valid(key, expected), _valid(key, actual)
+            moved = float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(a).max(initial=0)))
+            if not moved <= error:  # also true for NaN
+                error, output, step = moved, key, index
     if not error <= TOLERANCE:
         raise FusionError(
             f"rewrite {name!r} is refused: output {output!r} of step {step} moved by {error:.2e} "

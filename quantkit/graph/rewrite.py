@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,9 +119,10 @@ def _miss(node: ir.Node, reason: str) -> str:
     return f"{node.op_type} {node.name!r}: {reason}"
 
 
-def unusual_attribute(node: ir.Node, usual: Mapping[str, Any]) -> str | None:
-    """The first attribute of a node that is set to another value than the usual, in words."""
-    for name, value in usual.items():
+def unusual_convolution(node: ir.Node, group: int) -> str | None:
+    """The first attribute of a Conv over time that is not plain, in words."""
+    plain: dict[str, Any] = {"group": group, "strides": [1], "pads": [0, 0], "dilations": [1]}
+    for name, value in plain.items():
         actual = node.attributes[name].value if name in node.attributes else value
         if (list(actual) if isinstance(value, list) else actual) != value:
             return f"{name} is {actual}"

@@ -13,7 +13,7 @@ from onnxscript.rewriter import pattern
 
 from quantkit.graph.constants import constant_of, real_bias
 from quantkit.graph.names import MICROSOFT
-from quantkit.graph.rewrite import by_patterns, unusual_attribute
+from quantkit.graph.rewrite import by_patterns, unusual_convolution
 
 TURNED = [0, 2, 1]
 
@@ -46,8 +46,7 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
         if tensor is None or len(tensor.shape) != 3 or first is None:
             return result.fail("no constant weight [channels, 1, kernel]", weight)
         channels, width, kernel = tensor.shape.numpy()
-        usual = {"group": channels, "strides": [1], "pads": [0, 0], "dilations": [1]}
-        if unusual := unusual_attribute(nodes["convolved"].producer(), usual):
+        if unusual := unusual_convolution(nodes["convolved"].producer(), channels):
             return result.fail(unusual, weight)
         shapes = (cache.shape, x.shape, nodes["following"].shape)
         sizes = [None if shape is None else shape[1] for shape in shapes]

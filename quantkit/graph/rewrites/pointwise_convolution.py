@@ -13,7 +13,7 @@ from onnxscript.rewriter import pattern
 
 from quantkit.graph.constants import constant_of, lazy, read_constant, real_bias
 from quantkit.graph.names import free_name
-from quantkit.graph.rewrite import by_patterns, unusual_attribute
+from quantkit.graph.rewrite import by_patterns, unusual_convolution
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -40,8 +40,7 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
             return result.fail("weight is an output of the graph", weight)
         if tensor.dtype != ir.DataType.FLOAT:
             return result.fail(f"weight is {tensor.dtype.name}", weight)
-        usual = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
-        if unusual := unusual_attribute(convolved.producer(), usual):
+        if unusual := unusual_convolution(convolved.producer(), 1):
             return result.fail(unusual, convolved)
         return result
 
