@@ -2,7 +2,8 @@
 
 `python -m benchmarks.replay OLD NEW --out DIR`, from the root of NEW. A refactor changes no graph,
 no token and no number: every file but manifest and card is the same, and so is what the manifest
-says of graphs and parity.
+says of graphs and parity. With `--ignore-metadata` a graph may differ in its metadata_props, which
+nothing computes with; it is named all the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import onnx
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from quantkit.cli.console import say
 from quantkit.core.files import sha256_file
@@ -30,6 +34,7 @@ DEMO = (
 RANDOM = "nemotron-int4-kquant"
 #: What these say is compared by their content, not by their bytes.
 _TOLD = ("manifest.json", "README.md")
+_METADATA = " (metadata_props alone)"
 
 
 def build(checkout: Path, name: str, out: Path, *overrides: str) -> Path:
@@ -47,11 +52,33 @@ def build(checkout: Path, name: str, out: Path, *overrides: str) -> Path:
 
 
 def differences(old: Path, new: Path) -> list[str]:
-    """What is not the same in two artifacts."""
+    """What is not the same in two artifacts; graphs that differ in metadata alone say so."""
     names = sorted({path.name for folder in (old, new) for path in folder.iterdir()} - {*_TOLD})
-    found = [name for name in names if _digest(old / name) != _digest(new / name)]
+    found = [
+        name + (_METADATA if _same_without_metadata(old / name, new / name) else "")
+        for name in names
+        if _digest(old / name) != _digest(new / name)
+    ]
     facts = [json.loads((folder / "manifest.json").read_text()) for folder in (old, new)]
     return found + [f"manifest: {key}" for key in ("graphs", "parity") if _differ(facts, key)]
+
+
+def _same_without_metadata(old: Path, new: Path) -> bool:
+    graphs = [path for path in (old, new) if path.suffix == ".onnx" and path.exists()]
+    models = [onnx.load(path, load_external_data=False) for path in graphs]
+    for model in models:
+        _strip_metadata(model)
+    return len(models) == 2 and models[0] == models[1]
+
+
+def _strip_metadata(message: Message) -> None:
+    """Remove metadata_props from a message and all that it holds."""
+    if "metadata_props" in message.DESCRIPTOR.fields_by_name:
+        message.ClearField("metadata_props")
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in value if field.is_repeated else [value]:
+                _strip_metadata(inner)
 
 
 def _digest(path: Path) -> str | None:
@@ -68,6 +95,7 @@ def main() -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--ignore-metadata", action="store_true")
     given = parser.parse_args()
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -81,7 +109,7 @@ def main() -> None:
             for side, checkout in (("old", given.old), ("new", given.new))
         )
         found = differences(old, new)
-        wrong += len(found)
+        wrong += sum(not (given.ignore_metadata and d.endswith(_METADATA)) for d in found)
         say(f"{name}: {', '.join(found) or 'the same'}")
     sys.exit(1 if wrong else 0)
 

@@ -21,7 +21,7 @@ from quantkit.graph.apart import Ran, run_apart
 from quantkit.graph.files import load_model, save_model, stored_bytes
 from quantkit.graph.product_forms import expose_products
 from quantkit.graph.random_inputs import save_random_inputs
-from quantkit.quantize.storage.tensors import GraphReport
+from quantkit.quantize.inventory import GraphReport
 
 #: How much further than the sum of what explains it an output may be off.
 FACTOR = 5.0

@@ -15,10 +15,10 @@ from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, move_model, save_model, stored_bytes
 from quantkit.graph.product_forms import expose_products, weights_as_constants
 from quantkit.quantize.graphs import quantized
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.moments import MOMENTS, Moments, load_moments
 from quantkit.quantize.settings import OliveSettings, OrtDynamicSettings, Scheme
 from quantkit.quantize.storage.matrices import find_matrices
-from quantkit.quantize.storage.tensors import GraphReport
 
 #: Bytes that a file system lets a name have.
 _LONGEST_NAME = 255

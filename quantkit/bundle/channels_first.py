@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 
 _TURNED = [0, 2, 1]
 

@@ -8,16 +8,19 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from quantkit.bundle.card import model_card
-from quantkit.bundle.inventory import GRAPHS, inventory
 from quantkit.bundle.manifest import MANIFEST, SCHEMA, sealed
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json, write_text
 from quantkit.core.integrity import file_facts
 from quantkit.core.strict_json import read_json
+from quantkit.graph.files import load_model
+from quantkit.quantize.inventory import GraphReport, graph_report
+from quantkit.runtime.sessions import GraphName
 
+GRAPHS = get_args(GraphName)
 _BESIDE = ("streaming.json", "tokenizer.model", "tokens.txt")
 
 
@@ -71,6 +74,11 @@ def bundle_native(
     write_json(out / MANIFEST, sealed(manifest | {"files": files, "total_bytes": total}))
 
 
+def float_graphs(model: Path) -> dict[str, GraphReport]:
+    """What each graph of an unquantized model directory holds, as quantize.json says it."""
+    return {name: graph_report(load_model(model / f"{name}.onnx")) for name in GRAPHS}
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy bytes, sharing blocks on file systems that can."""
     with source.open("rb") as reader, target.open("wb") as writer:
@@ -97,7 +105,7 @@ def _manifest(model: Path, facts: Facts) -> dict[str, Any]:
         "recipe": dict(facts.recipe),
         "source": dict(facts.source),
         "versions": dict(facts.versions),
-        "graphs": inventory(model) if facts.graphs is None else dict(facts.graphs),
+        "graphs": float_graphs(model) if facts.graphs is None else dict(facts.graphs),
         "latency": {
             "algorithmic_s": streaming["algorithmic_latency_s"],
             "chunk_s": streaming["chunk_s"],

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,6 @@ class Ran:
     outputs: dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class _Request:
-    model: str
-    inputs: list[str]
-    report: str
-    outputs: str
-    memory: int
-    parent: int
-    quick: bool
-
-
 def run_apart(
     model: Path, inputs: Sequence[Path], folder: Path, *, weights: int, quick: bool
 ) -> Ran:
@@ -67,43 +56,45 @@ def run_apart(
         quick: whether to leave out the optimizations that pay in the long run.
     """
     report, outputs = folder / _REPORT, folder / "outputs.npz"
-    request = _Request(
-        model=str(model.absolute()),
-        inputs=[str(path.absolute()) for path in inputs],
-        report=str(report.absolute()),
-        outputs=str(outputs.absolute()),
-        memory=BYTES + _BYTES_PER_BYTE * weights,
-        parent=os.getpid(),
-        quick=quick,
-    )
-    said: dict[str, Any] = {"loaded": None, "fed": None, "problem": ""}
-    report.write_text(json.dumps(said), encoding="utf-8")
+    request = {
+        "model": str(model.absolute()),
+        "inputs": [str(path.absolute()) for path in inputs],
+        "report": str(report.absolute()),
+        "outputs": str(outputs.absolute()),
+        "memory": BYTES + _BYTES_PER_BYTE * weights,
+        "parent": os.getpid(),
+        "quick": quick,
+    }
+    report.write_text(json.dumps({"loaded": None, "fed": None, "problem": ""}), encoding="utf-8")
     limit = SECONDS + _SECONDS_PER_BYTE * weights
     places = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+    problem, crashed = "", False
     try:
         ended = subprocess.run(
             [sys.executable, "-m", __name__],
-            input=json.dumps(asdict(request)).encode(),
+            input=json.dumps(request).encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
             timeout=limit,
             check=False,
         )
-        said = json.loads(report.read_text(encoding="utf-8"))
         if ended.returncode:
-            said |= {"loaded": said["loaded"] or False, "fed": None}
-            said["problem"] = _ending(ended.returncode, ended.stderr.decode(errors="replace"))
+            problem = _ending(ended.returncode, ended.stderr.decode(errors="replace"))
+            crashed = True
     except subprocess.TimeoutExpired:
-        said = json.loads(report.read_text(encoding="utf-8"))
-        said |= {"fed": None, "problem": f"it takes longer than {math.ceil(limit)} s"}
+        problem = f"it takes longer than {math.ceil(limit)} s"
+    told = json.loads(report.read_text(encoding="utf-8"))
+    if problem:
+        told |= {"fed": None, "problem": problem}
     arrays = {}
-    if said["fed"] is not None:
+    if told["fed"] is not None:
         with np.load(outputs, allow_pickle=False) as archive:
-            arrays = {name: archive[str(index)] for index, name in said.pop("names")}
+            arrays = {name: archive[key] for key, name in told["names"]}
     for path in (report, outputs):
         path.unlink(missing_ok=True)
-    return Ran(said["loaded"], said["fed"], said["problem"], arrays)
+    loaded = False if crashed and told["loaded"] is None else told["loaded"]
+    return Ran(loaded, told["fed"], told["problem"], arrays)
 
 
 def _ending(code: int, words: str) -> str:
@@ -113,60 +104,67 @@ def _ending(code: int, words: str) -> str:
     return f"ONNX Runtime ends with {code}: {last}"
 
 
-def _compute(request: _Request) -> None:
+def _compute(
+    model: str,
+    inputs: list[str],
+    report: str,
+    outputs: str,
+    memory: int,
+    parent: int,
+    *,
+    quick: bool,
+) -> None:
     import onnxruntime as ort
 
     # Mapped files do not count.
-    resource.setrlimit(resource.RLIMIT_DATA, (request.memory, request.memory))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    said: dict[str, Any] = {"loaded": False, "fed": None, "problem": ""}
+    told: dict[str, Any] = {"loaded": False, "fed": None, "problem": ""}
 
-    def report() -> None:
+    def tell(**facts: object) -> None:
         # The folder of one that was killed may be another's by now.
-        if os.getppid() != request.parent:
+        if os.getppid() != parent:
             sys.exit(1)
-        partial = Path(f"{request.report}.new")
-        partial.write_text(json.dumps(said), encoding="utf-8")
-        partial.replace(request.report)
+        told.update(facts)
+        partial = Path(f"{report}.new")
+        partial.write_text(json.dumps(told), encoding="utf-8")
+        partial.replace(report)
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    if request.quick:
+    if quick:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         session = ort.InferenceSession(
-            request.model, options, providers=["CPUExecutionProvider"], disable_fallback=True
+            model, options, providers=["CPUExecutionProvider"], disable_fallback=True
         )
     # pybind11 gives errors of the runtime many types.
     except Exception as error:  # noqa: BLE001
-        said["problem"] = str(error)
-        report()
+        tell(problem=str(error))
         return
-    said["loaded"] = True
-    report()
+    tell(loaded=True)
     known = {value.name for value in session.get_inputs()}
-    for index, path in enumerate(request.inputs):
+    names = [value.name for value in session.get_outputs()]
+    for index, path in enumerate(inputs):
         with np.load(path, allow_pickle=False) as archive:
             feeds = {name: archive[name] for name in archive.files if name in known}
         try:
-            found = session.run(None, feeds)
+            results = session.run(None, feeds)
         except Exception as error:  # noqa: BLE001
-            said["problem"] = str(error)
+            tell(problem=str(error))
             continue
-        names = [value.name for value in session.get_outputs()]
         arrays = {
-            index: array
-            for index, array in enumerate(found)
+            str(number): array
+            for number, array in enumerate(results)
             if isinstance(array, np.ndarray) and array.dtype.kind in "biufc"
         }
-        report()
-        with Path(request.outputs).open("wb") as file:
-            np.savez(file, allow_pickle=False, **{str(key): value for key, value in arrays.items()})
-        said |= {"fed": index, "problem": "", "names": [(key, names[key]) for key in arrays]}
-        break
-    report()
+        tell()
+        with Path(outputs).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        tell(fed=index, problem="", names=[(key, names[int(key)]) for key in arrays])
+        return
 
 
 if __name__ == "__main__":
-    _compute(_Request(**json.load(sys.stdin)))
+    _compute(**json.load(sys.stdin))

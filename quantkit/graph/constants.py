@@ -43,12 +43,24 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     return value.const_value
 
 
+def real_bias(bias: ir.Value | None) -> ir.Value | None:
+    """The bias, or None for the zeros that the exporter writes where a module has none."""
+    constant = constant_of(bias)
+    return bias if constant is None or constant.numpy().any() else None
+
+
 def scaled(tensor: ir.TensorProtocol, factor: float | NDArray[np.float32]) -> ir.LazyTensor:
     """A lazily multiplied tensor under the same name; a factor may be any that broadcasts."""
     shape = tuple(tensor.shape.numpy())
     return lazy(
         str(tensor.name), shape, lambda: read_constant(tensor) * np.asarray(factor, np.float32)
     )
+
+
+def transposed(tensor: ir.TensorProtocol, permutation: tuple[int, ...]) -> ir.LazyTensor:
+    """A lazily transposed tensor under the same name."""
+    shape = tuple(tensor.shape.numpy()[axis] for axis in permutation)
+    return lazy(str(tensor.name), shape, lambda: read_constant(tensor).transpose(permutation))
 
 
 def replace_constant(value: ir.Value, tensor: ir.TensorProtocol) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 import onnx_ir as ir
@@ -22,9 +22,10 @@ def place_external_data(model: ir.Model, path: Path) -> None:
     Raises:
         InputError: data are missing, outside of these folders, or too short.
     """
-    for value in _initializers(model):
-        if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = _placed(value.const_value, path)
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _placed(value.const_value, path)
     for node in model.graph.all_nodes():
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
@@ -43,11 +44,11 @@ def _near(tensor: ir.ExternalTensor) -> ir.TensorProtocol:
 def _placed(tensor: ir.ExternalTensor, path: Path) -> ir.ExternalTensor:
     file = _file(tensor, path)
     offset, needed = tensor.offset or 0, tensor.nbytes
-    found, size = tensor.length or needed, file.stat().st_size
+    length, size = tensor.length or needed, file.stat().st_size
     what = f"{path}: the weights of {tensor.name!r} {list(tensor.shape.numpy())}"
-    if offset < 0 or found != needed:
+    if offset < 0 or length != needed:
         raise InputError(
-            f"{what} take {needed} bytes; found offset {offset} and length {found} for them"
+            f"{what} take {needed} bytes; found offset {offset} and length {length} for them"
         )
     if offset + needed > size:
         raise InputError(
@@ -78,7 +79,9 @@ def _file(tensor: ir.ExternalTensor, path: Path) -> Path:
     location = str(tensor.location)
     what = f"{path}: the weights of {tensor.name!r} are in {location!r}"
     parts = PurePosixPath(location)
-    if not location or "\0" in location or parts.is_absolute() or _leaves(parts):
+    # Not even to come back.
+    leaves = min(accumulate(-1 if part == ".." else 1 for part in parts.parts), default=0) < 0
+    if not location or "\0" in location or parts.is_absolute() or leaves:
         raise InputError(
             f"{what}, outside of the model's folder, which neither ONNX Runtime nor quantkit "
             "reads; move the data beside the model and save it again"
@@ -99,18 +102,3 @@ def _file(tensor: ir.ExternalTensor, path: Path) -> Path:
             "link to, which ONNX Runtime does not read; copy the data beside the model"
         )
     return file
-
-
-def _leaves(location: PurePosixPath) -> bool:
-    """Whether a relative path goes out of its folder, be it to come back."""
-    depth = 0
-    for part in location.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
-
-
-def _initializers(model: ir.Model) -> Iterator[ir.Value]:
-    for graph in model.graphs():
-        yield from graph.initializers.values()

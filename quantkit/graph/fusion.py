@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,45 @@ from onnx_ir.passes.common import (
     RemoveUnusedOpsetsPass,
 )
 
-from quantkit.core.files import write_json
+from quantkit.core.files import PARTIAL, scratch_directory, write_json
 from quantkit.core.progress import Progress
 from quantkit.graph import gate
-from quantkit.graph.domains import MICROSOFT
 from quantkit.graph.files import EXTERNAL_BYTES, save_model
-from quantkit.graph.rewrites.attention import fuse_attention
-from quantkit.graph.rewrites.causal_convolution import fuse_causal_convolutions
-from quantkit.graph.rewrites.constant_folding import fold_constants
-from quantkit.graph.rewrites.packed_projection import pack_projections
-from quantkit.graph.rewrites.pointwise_convolution import convert_pointwise_convolutions
-from quantkit.graph.rewrites.residual_scale import fold_residual_scales
-from quantkit.graph.rewrites.shape_arithmetic import drop_shape_arithmetic
-from quantkit.graph.rewrites.silu import fuse_silu
-from quantkit.graph.rewrites.split_heads import split_into_heads
-from quantkit.graph.rewrites.transposes import cancel_transposes
-from quantkit.graph.rewrites.weight_transposes import fold_weight_transposes
+from quantkit.graph.folding import drop_shape_arithmetic, fold_constants
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.product_forms import cancel_transposes, fold_weight_transposes
+from quantkit.graph.rewrite import Rewrite, Sizes, any_number
+from quantkit.graph.rewrites.attention import ATTENTION
+from quantkit.graph.rewrites.causal_convolution import CAUSAL_CONVOLUTION
+from quantkit.graph.rewrites.packed_projection import PACKED_PROJECTION
+from quantkit.graph.rewrites.pointwise_convolution import POINTWISE_CONVOLUTION
+from quantkit.graph.rewrites.residual_scale import RESIDUAL_SCALE
+from quantkit.graph.rewrites.silu import SILU
+from quantkit.graph.rewrites.split_heads import SPLIT_HEADS
+from quantkit.runtime.settings import StreamingSettings
 
-GRAPHS = ("encoder", "predictor", "joint")
-
-Rewrite = Callable[[ir.Model], int]
+#: By graph, linear modules outside of the layers: the stem's, and the joint's three.
+GRAPHS = {"encoder": 1, "predictor": 0, "joint": 3}
 
 # In this order: each prepares what the next one looks for.
-REWRITES: tuple[tuple[str, Rewrite], ...] = (
-    ("weight transposes", fold_weight_transposes),
-    ("constant folding", fold_constants),
-    ("dead shape arithmetic", drop_shape_arithmetic),
-    ("pointwise convolution to MatMul", convert_pointwise_convolutions),
-    ("transpose pairs", cancel_transposes),
-    ("packed projections", pack_projections),
-    ("heads", split_into_heads),
-    ("attention", fuse_attention),
-    ("causal convolution", fuse_causal_convolutions),
-    ("SiLU", fuse_silu),
-    ("residual scale", fold_residual_scales),
+REWRITES: tuple[Rewrite, ...] = (
+    Rewrite(
+        "weight transposes",
+        fold_weight_transposes,
+        # Query, key, value and output of attention, two in each feed-forward module.
+        lambda sizes: 8 * sizes.layers + sizes.linears,
+    ),
+    Rewrite("constant folding", fold_constants, any_number),
+    Rewrite("dead shape arithmetic", drop_shape_arithmetic, any_number),
+    POINTWISE_CONVOLUTION,
+    # Those beside a layer's two pointwise convolutions meet those around its module.
+    Rewrite("transpose pairs", cancel_transposes, lambda sizes: 4 * sizes.layers),
+    PACKED_PROJECTION,
+    SPLIT_HEADS,
+    ATTENTION,
+    CAUSAL_CONVOLUTION,
+    SILU,
+    RESIDUAL_SCALE,
 )
 
 
@@ -56,25 +59,30 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     """Rewrite the three graphs of an exported model into `out`, with a fuse.json of what was done.
 
     Raises:
+        MatchError: a rewrite matched another number of places than the model's sizes imply.
         gate.FusionError: a rewrite changed the numbers beyond float rounding.
     """
     report: list[dict[str, Any]] = []
+    layers = StreamingSettings.load(model).encoder.layers
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    steps = progress.track(range(len(GRAPHS) * len(REWRITES)), len(GRAPHS) * len(REWRITES), "fuse")
-    for name in GRAPHS:
-        with tempfile.TemporaryDirectory(dir=out, prefix=".fuse-") as scratch:
+    count = len(GRAPHS) * len(REWRITES)
+    steps = progress.track(range(count), count, "fuse")
+    for name, linears in GRAPHS.items():
+        with scratch_directory(out / f".{name}{PARTIAL}") as scratch:
             current = model / f"{name}.onnx"
+            constants = ir.load(current).graph.initializers
+            biased = any(key.endswith(".linear_q.bias") for key in constants)
+            sizes = Sizes(name, layers if name == "encoder" else 0, linears, biased)
             reference = gate.streamed_outputs(current)
-            for rewrite_name, rewrite in REWRITES:
-                index = next(steps)
-                rewritten = Path(scratch) / f"{index}.onnx"
-                entry: dict[str, Any] = {"graph": name, "name": rewrite_name}
-                entry["matches"] = apply(rewrite, current, rewritten)
+            for rewrite in REWRITES:
+                rewritten = scratch / f"{next(steps)}.onnx"
+                entry: dict[str, Any] = {"graph": name, "name": rewrite.name}
+                entry["matches"] = apply(rewrite, sizes, current, rewritten)
                 if entry["matches"]:
                     outputs = gate.streamed_outputs(rewritten)
-                    entry["max_relative_error"] = gate.check(rewrite_name, reference, outputs)
+                    entry["max_relative_error"] = gate.check(rewrite.name, reference, outputs)
                     current = rewritten
                 report.append(entry)
             save_model(ir.load(current), out / f"{name}.onnx")
@@ -82,14 +90,14 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     write_json(out / "fuse.json", {"rewrites": report})
 
 
-def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
+def apply(rewrite: Rewrite, sizes: Sizes, source: Path, target: Path) -> int:
     """Apply one rewrite to an ONNX file and write the result if it matched.
 
     Weights are written to `target` + ".data", but those that the rewrite left alone stay in the
     files of `source` if these are in the same directory.
     """
     model = ir.load(source)
-    matches = rewrite(model)
+    matches = rewrite(model, sizes)
     if not matches:
         return 0
     IdentityEliminationPass()(model)
@@ -98,17 +106,15 @@ def apply(rewrite: Rewrite, source: Path, target: Path) -> int:
     if any(node.domain == MICROSOFT for node in model.graph):
         model.opset_imports[MICROSOFT] = 1
     beside = source.parent == target.parent
-    changed = [
-        value
+    changed = {
+        value: tensor
         for value in model.graph.initializers.values()
-        if value.const_value is not None
-        and not (beside and isinstance(value.const_value, ir.ExternalTensor))
-        and value.const_value.nbytes >= EXTERNAL_BYTES
-    ]
+        if (tensor := value.const_value) is not None
+        and not (beside and isinstance(tensor, ir.ExternalTensor))
+        and tensor.nbytes >= EXTERNAL_BYTES
+    }
     written = ir.external_data.convert_tensors_to_external(
-        [value.const_value for value in changed if value.const_value is not None],
-        target.parent,
-        f"{target.name}.data",
+        list(changed.values()), target.parent, f"{target.name}.data"
     )
     for value, tensor in zip(changed, written, strict=True):
         value.const_value = tensor

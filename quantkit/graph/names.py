@@ -1,10 +1,13 @@
-"""Names in a graph: what ONNX Runtime tells values and nodes apart by."""
+"""Names in a graph: what ONNX Runtime tells values, nodes and operators apart by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
+
+#: The domain of ONNX Runtime's own operators, which every build of it has.
+MICROSOFT = "com.microsoft"
 
 
 def make_names_unique(model: ir.Model) -> None:
@@ -35,39 +38,25 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _rename(things: Iterable[ir.Value] | Iterable[ir.Node]) -> None:
-    taken: dict[str, int] = {}
-    seen: set[int] = set()
-    for thing in things:
-        if not thing.name or id(thing) in seen:
+def _rename(named: Iterable[ir.Value | ir.Node]) -> None:
+    numbers: dict[str, int] = {}
+    for thing in dict.fromkeys(named):
+        if not thing.name:
             continue
-        seen.add(id(thing))
-        number, name = taken.get(thing.name, 0), thing.name
-        while name in taken:
-            number += 1
-            name = f"{thing.name}_{number + 1}"
-        if name != thing.name:
-            taken[thing.name] = number
+        wanted = name = thing.name
+        while name in numbers:
+            numbers[wanted] += 1
+            name = f"{wanted}_{numbers[wanted]}"
+        if name != wanted:
             thing.name = name
-        taken[name] = 0
+        numbers[name] = 1
 
 
 def _values(graph: ir.Graph | ir.Function) -> Iterator[ir.Value]:
     """All values of a graph and its subgraphs, those first that have to keep their names."""
-    yield from graph.inputs
-    yield from graph.outputs
-    if isinstance(graph, ir.Graph):
-        yield from list(graph.initializers.values())
+    yield from (*graph.inputs, *graph.outputs)
+    for inner in [graph, *graph.subgraphs()]:
+        if isinstance(inner, ir.Graph):
+            yield from (*inner.inputs, *inner.initializers.values())
     for node in graph.all_nodes():
-        for subgraph in _subgraphs(node):
-            yield from subgraph.inputs
-            yield from list(subgraph.initializers.values())
         yield from node.outputs
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()

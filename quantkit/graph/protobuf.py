@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 
@@ -31,7 +32,8 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
         InputError: a tensor is sparse, nameless or twice there, has an impossible shape or type,
             or more or fewer bytes than its shape needs; a node lacks inputs or outputs.
     """
-    for graph in _graphs(model.graph, 0, path):
+    graphs = list(_graphs(model.graph, 0, path))
+    for graph in graphs:
         if graph.sparse_initializer:
             name = graph.sparse_initializer[0].values.name
             raise InputError(
@@ -48,7 +50,7 @@ def check_tensors(path: Path, model: onnx.ModelProto) -> None:
         for tensor in graph.initializer:
             _check(path, tensor)
     version = max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
-    for node in _nodes(model, path):
+    for node in (node for owner in (*graphs, *model.functions) for node in owner.node):
         _check_ports(path, node, version)
         for attribute in node.attribute:
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
@@ -94,36 +96,17 @@ def _check(path: Path, tensor: onnx.TensorProto) -> None:
         if kind == "STRING":
             raise InputError(f"{where} holds texts outside of the file, which ONNX does not know")
         return
+    # Types of less than a byte share one; those above have an element each, complex ones two.
+    bits = 8 if kind == "STRING" else ir.DataType(tensor.data_type).bitwidth
     if kind == "STRING" or not tensor.HasField("raw_data"):
         field = next((f for f, kinds in _FIELDS.items() if kind in kinds), "int32_data")
-        found, needed = len(getattr(tensor, field)), _elements(kind, count)
+        eighths = 16 if kind.startswith("COMPLEX") else min(bits, 8)
+        found, needed = len(getattr(tensor, field)), -(-count * eighths // 8)
         unit = f"elements in {field}"
     else:
-        found, needed, unit = len(tensor.raw_data), -(-count * _bits(kind) // 8), "bytes"
+        found, needed, unit = len(tensor.raw_data), -(-count * bits // 8), "bytes"
     if found != needed:
         raise InputError(f"{where} of type {kind} needs {needed} {unit}, has {found}")
-
-
-def _elements(kind: str, count: int) -> int:
-    """Elements of the repeated field that so many elements of a tensor take."""
-    if kind == "STRING":
-        return count
-    if kind.startswith("COMPLEX"):
-        return 2 * count
-    if _bits(kind) < 8:
-        return -(-count * _bits(kind) // 8)
-    return count
-
-
-def _bits(kind: str) -> int:
-    """Bits of an element of a type that is no text."""
-    sizes = {"COMPLEX128": 128, "COMPLEX64": 64, "DOUBLE": 64, "BOOL": 8, "FLOAT": 32}
-    if kind in sizes:
-        return sizes[kind]
-    if kind.startswith("BFLOAT"):
-        return 16
-    digits = "".join(c for c in kind.removeprefix("U").split("E")[0] if c.isdigit())
-    return int(digits)
 
 
 def _graphs(graph: onnx.GraphProto, depth: int, path: Path) -> Iterator[onnx.GraphProto]:
@@ -134,10 +117,3 @@ def _graphs(graph: onnx.GraphProto, depth: int, path: Path) -> Iterator[onnx.Gra
         for attribute in node.attribute:
             for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                 yield from _graphs(inner, depth + 1, path)
-
-
-def _nodes(model: onnx.ModelProto, path: Path) -> Iterator[onnx.NodeProto]:
-    for graph in _graphs(model.graph, 0, path):
-        yield from graph.node
-    for function in model.functions:
-        yield from function.node

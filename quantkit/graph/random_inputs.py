@@ -16,6 +16,12 @@ _ATTEMPTS = ((4, None), (16, None), (1, None), (4, 1), (16, 1), (1, 0), (64, Non
 #: Elements that are made up, in all files together.
 _MOST = 1 << 26
 _INDICES = 8
+#: Types that random numbers can be made of.
+_KNOWN = {
+    *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
+    *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
+    *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
+}
 
 
 def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
@@ -25,20 +31,21 @@ def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
     where an input is no array, or its type is unknown to numpy, nor one that is too large.
     """
     given = [value for value in model.graph.inputs if not value.is_initializer()]
-    if not all(isinstance(value.type, ir.TensorType) and _known(value.type) for value in given):
+    if not all(isinstance(v.type, ir.TensorType) and v.dtype in _KNOWN for v in given):
         return []
     top, left = _smallest_table(model), _MOST
     files = []
     for number, (size, integer) in enumerate(_ATTEMPTS):
-        random = np.random.default_rng(SEED)
-        shapes = [_shape(value, size) for value in given]
+        rng = np.random.default_rng(SEED)
+        sizes = [[size, size] if value.shape is None else value.shape for value in given]
+        shapes = [[n if isinstance(n, int) else size for n in axes] for axes in sizes]
         elements = sum(map(math.prod, shapes))
         if elements > left or any(min(shape, default=0) < 0 for shape in shapes):
             continue
         left -= elements
         path = folder / f"random-{number}.npz"
         arrays = {
-            str(value.name): _numbers(random, value, shape, top if integer is None else integer)
+            str(value.name): _numbers(rng, value, shape, top if integer is None else integer)
             for value, shape in zip(given, shapes, strict=True)
         }
         np.savez(path, allow_pickle=False, **arrays)
@@ -46,31 +53,17 @@ def save_random_inputs(model: ir.Model, folder: Path) -> list[Path]:
     return files
 
 
-def _known(kind: ir.TensorType) -> bool:
-    return kind.dtype in {
-        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
-        *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
-        *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
-    }
-
-
-def _shape(value: ir.Value, size: int) -> list[int]:
-    if value.shape is None:
-        return [size, size]
-    return [axis if isinstance(axis, int) else size for axis in value.shape]
-
-
 def _numbers(
-    random: np.random.Generator, value: ir.Value, shape: list[int], integer: range | int
+    rng: np.random.Generator, value: ir.Value, shape: list[int], integer: range | int
 ) -> NDArray[Any]:
     kind = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     if kind.kind == "f":
-        return random.standard_normal(shape, np.float32).astype(kind)
+        return rng.standard_normal(shape, np.float32).astype(kind)
     if kind.kind == "b":
-        return random.integers(0, 2, shape).astype(kind)
+        return rng.integers(0, 2, shape).astype(kind)
     if isinstance(integer, int):
         return np.full(shape, integer, kind)
-    return random.integers(integer.start, integer.stop, shape).astype(kind)
+    return rng.integers(integer.start, integer.stop, shape).astype(kind)
 
 
 def _smallest_table(model: ir.Model) -> range:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
+from quantkit.quantize.inventory import (
+    GraphReport,
+    count_parameters,
+    graph_report,
+)
 from quantkit.quantize.moments import InputMoments, Moments, load_moments, moments_of
 from quantkit.quantize.schemes.equalize import equalize_norms
+from quantkit.quantize.schemes.registry import quantize_matrix, store_matrix
 from quantkit.quantize.schemes.tools import rewritten
 from quantkit.quantize.settings import (
     BlockScheme,
@@ -22,12 +29,20 @@ from quantkit.quantize.settings import (
     OrtDynamicSettings,
     Scheme,
 )
-from quantkit.quantize.storage.matrices import Inputs, MatrixKey, WeightMatrix, find_matrices
-from quantkit.quantize.storage.tensors import GraphReport, quantize_matrices
+from quantkit.quantize.storage.matrices import (
+    InfiniteError,
+    Inputs,
+    MatrixKey,
+    WeightMatrix,
+    find_matrices,
+)
 from quantkit.quantize.widths.budget import ALLOCATION
 from quantkit.quantize.widths.mixed import resolve
 from quantkit.quantize.widths.selection import select
 from quantkit.quantize.widths.settings import MixedSettings
+
+# Kernels multiply scales by codes, and zero points by sums of inputs, before they subtract.
+_LARGEST = float(np.finfo(np.float32).max) / 2**16
 
 
 def quantize_model(
@@ -121,22 +136,24 @@ def quantize_graphs(
     Raises:
         InputError: as quantize_model.
     """
-    matrices = {name: find_matrices(graph) for name, graph in graphs.items()}
-    names = [f"{graph}/{matrix.name}" for graph, found in matrices.items() for matrix in found]
+    by_graph = {name: find_matrices(graph) for name, graph in graphs.items()}
+    names = [
+        f"{graph}/{matrix.name}" for graph, matrices in by_graph.items() for matrix in matrices
+    ]
     chosen = select(names, settings)
     reports = {}
-    for graph, found in matrices.items():
-        blind = _unmeasured(graph, graphs[graph], found, moments)
+    for graph, matrices in by_graph.items():
+        blind = _unmeasured(graph, graphs[graph], matrices, moments)
         own = {
             matrix.key: _fitting(choice, matrix, blind)
-            for matrix in found
+            for matrix in matrices
             if (choice := chosen[f"{graph}/{matrix.name}"]) is not None
         }
         inputs = _inputs(graph, moments, settings, blind)
         if isinstance(settings, BlockScheme) and settings.equalize:
             inputs = equalize_norms(
-                [matrix for matrix in found if matrix.key not in blind],
-                {matrix.name: own[matrix.key] for matrix in found if matrix.key in own},
+                [matrix for matrix in matrices if matrix.key not in blind],
+                {matrix.name: own[matrix.key] for matrix in matrices if matrix.key in own},
                 inputs,
                 progress,
             )
@@ -151,6 +168,50 @@ def quantize_graphs(
             report["notes"] = [*report.get("notes", []), note]
         reports[graph] = report
     return reports
+
+
+def quantize_matrices(
+    model: ir.Model,
+    choices: Iterable[tuple[WeightMatrix, MatrixScheme]],
+    inputs: Inputs,
+    progress: Progress,
+    what: str,
+) -> GraphReport:
+    """Replace matrices one at a time, so that one tensor is in memory as float32.
+
+    Tables with infinities stay as they are, and matrices so large that no finite number is stored
+    for one of their weights.
+
+    Args:
+        model: changed in place.
+        choices: matrices of the model with the settings of each.
+        inputs: tells the moments of a matrix's inputs.
+        progress: told about each matrix.
+        what: words beside the progress bar.
+    """
+    parameters = count_parameters(model)
+    errors: dict[ir.Value, float] = {}
+    notes: list[str] = []
+    todo = list(choices)
+    for matrix, settings in progress.track(todo, len(todo), what):
+        try:
+            weight = matrix.read()
+        except InfiniteError:
+            if matrix.use != "lookup":
+                raise
+            notes.append(f"table {matrix.name!r} has infinite values and stays float32")
+            continue
+        quantized = quantize_matrix(weight, settings, inputs(matrix))
+        error = quantized.relative_error(weight)
+        largest = max(float(weight.max()), -float(weight.min()))
+        if largest > _LARGEST or not np.isfinite(error):
+            notes.append(
+                f"tensor {matrix.name!r} with weights up to {largest:.1e} stays float32: what "
+                f"{settings.scheme} stores of it, or what the runtime adds up, is not finite"
+            )
+            continue
+        errors[store_matrix(model, matrix, quantized, settings)] = error
+    return graph_report(model, parameters, errors, notes)
 
 
 def _fitting(

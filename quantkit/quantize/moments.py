@@ -74,13 +74,13 @@ def load_moments(calibration: Path) -> dict[str, InputMoments]:
             )
     files = calibration / HESSIANS
     listed = read_json(files) if files.is_file() else {}
-    found = {
+    moments = {
         name: InputMoments(vector, calibration / listed[name] if name in listed else None)
         for name, vector in diagonals.items()
     }
-    for moments in found.values():
-        _ = moments.hessian  # refused now, if it cannot be read
-    return found
+    for each in moments.values():
+        _ = each.hessian  # refused now, if it cannot be read
+    return moments
 
 
 def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> InputMoments:
@@ -95,9 +95,9 @@ def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> Inpu
             f"{name!r} has no activation statistics (there are {len(moments)} entries); "
             "calibrate this very model, or choose a scheme that needs none"
         )
-    found = moments[name]
-    matrix = found.hessian
-    sizes = {found.diagonal.size, *(() if matrix is None else matrix.shape)}
+    own = moments[name]
+    matrix = own.hessian
+    sizes = {own.diagonal.size, *(() if matrix is None else matrix.shape)}
     if sizes != {rows}:
         raise InputError(
             f"{name!r} takes {rows} inputs, its activation statistics have "
@@ -114,7 +114,7 @@ def moments_of(moments: Moments, name: str, rows: int, *, hessian: bool) -> Inpu
             "limit is 3.4e38; calibrate on inputs as the model has them in use, or choose a scheme "
             "that needs no Hessians, such as kquant"
         )
-    return found
+    return own
 
 
 def _open(path: Path) -> NDArray[np.float32]:

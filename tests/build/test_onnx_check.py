@@ -13,8 +13,8 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.graph.random_inputs import save_random_inputs
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.settings import RtnSettings
-from quantkit.quantize.storage.tensors import GraphReport
 from tests.quantize.graphs import save_graph, two_layers
 
 

@@ -14,6 +14,7 @@ from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph import apart
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.schemes.kquant import k_quant
 from quantkit.quantize.settings import (
     AccuracyLevel,
@@ -25,7 +26,6 @@ from quantkit.quantize.settings import (
     Rule,
 )
 from quantkit.quantize.storage.packing import PackedMatrix, unpack
-from quantkit.quantize.storage.tensors import GraphReport
 from tests.build import encoders
 from tests.quantize.graphs import matrix, run, save_graph, two_layers
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from quantkit.build.onnx_file import quantize_file
 from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.settings import parse_settings
-from quantkit.quantize.storage.tensors import GraphReport
 from tests.quantize.graphs import matrix, run, save_graph
 
 RTN8: dict[str, Any] = {"scheme": "rtn", "bits": 8, "accuracy_level": 1}

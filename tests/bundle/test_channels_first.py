@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantkit.bundle.channels_first import put_channels_first
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 
 
 def convolution(channels: int, kernel: int, steps: int, *, bias: bool) -> ir.Model:

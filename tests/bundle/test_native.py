@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.bundle.inventory import inventory
 from quantkit.bundle.manifest import check_files, load_manifest, seal_problem, sealed
-from quantkit.bundle.native import Facts, bundle_native, copy_file
+from quantkit.bundle.native import Facts, bundle_native, copy_file, float_graphs
 from quantkit.core.errors import InputError
 
 PARITY = {
@@ -122,12 +121,13 @@ def test_the_card_says_what_was_measured(artifact) -> None:
     assert "25.00%" in card
 
 
-def test_the_inventory_counts_weights_only(model) -> None:
-    graphs = inventory(model)
+def test_a_float_graph_lists_what_a_quantized_one_does(model) -> None:
+    graphs = float_graphs(model)
     assert graphs["joint"]["parameters"] == 36
     assert graphs["joint"]["bits_per_weight"] == 32.0
-    (tensor,) = graphs["encoder"]["tensors"]
-    assert tensor == {
+    weight, bias = graphs["encoder"]["tensors"]
+    assert bias["name"] == "bias"
+    assert weight == {
         "name": "weight",
         "shape": [8, 4],
         "bits": 32,

@@ -12,9 +12,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from quantkit.calibrate.observe import session_of
 from quantkit.calibrate.sensitivity.reference import FloatUtterance
 from quantkit.core.divergence import kl_divergence
-from quantkit.graph.sessions import session_of
 from quantkit.runtime import trace
 from quantkit.runtime.decoders.transducer import Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep

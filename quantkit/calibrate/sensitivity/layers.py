@@ -19,8 +19,8 @@ from quantkit.core.names import kind_and_layer
 from quantkit.core.progress import Progress
 from quantkit.graph.constants import read_constant, replace_constant
 from quantkit.graph.files import load_model
+from quantkit.quantize.inventory import float_constants
 from quantkit.quantize.storage.stored import StoredTensor, stored_tensors
-from quantkit.quantize.storage.tensors import float_constants
 from quantkit.speech.manifest import Recording
 
 

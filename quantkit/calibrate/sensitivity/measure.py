@@ -19,10 +19,10 @@ from quantkit.core.integrity import read_kept, write_kept
 from quantkit.core.progress import Progress, Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_graphs
+from quantkit.quantize.inventory import TensorReport
 from quantkit.quantize.moments import Moments, load_moments
 from quantkit.quantize.settings import BlockScheme
 from quantkit.quantize.storage.matrices import find_matrices
-from quantkit.quantize.storage.tensors import TensorReport
 from quantkit.quantize.widths.measured import (
     MEASURED_CHOICE,
     SENSITIVITY,

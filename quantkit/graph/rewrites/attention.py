@@ -13,7 +13,8 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from quantkit.graph.constants import constant_of
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.rewrite import by_patterns
 
 HEADS_FIRST = [0, 2, 1, 3]
 
@@ -21,19 +22,12 @@ HEADS_FIRST = [0, 2, 1, 3]
 class Attention(pattern.RewriteRuleClassBase):
     """Queries [B, T, H, d], keys and values [B, H, S, d], bias [B, H, T, S]."""
 
-    def pattern(
-        self,
-        op: Any,
-        query: ir.Value,
-        keys: ir.Value,
-        values: ir.Value,
-        scale: ir.Value,
-        bias: ir.Value,
-        shape: ir.Value,
-    ) -> Any:
+    def pattern(self, op: Any, query: Any, keys: Any, values: Any, scale: Any, bias: Any) -> Any:
         scores = op.MatMul(query, op.Transpose(keys, perm=[0, 1, 3, 2]))
         weights = op.Softmax(op.Add(op.Mul(scores, scale), bias), axis=-1)
-        return op.Reshape(op.Transpose(op.MatMul(weights, values), perm=HEADS_FIRST), shape)
+        return op.Reshape(
+            op.Transpose(op.MatMul(weights, values), perm=HEADS_FIRST), pattern.ANY_VALUE
+        )
 
     def check(  # type: ignore[override]
         self, _context: Any, query: ir.Value, scale: ir.Value, **_: Any
@@ -51,33 +45,22 @@ class Attention(pattern.RewriteRuleClassBase):
         return result
 
     def rewrite(
-        self,
-        op: Any,
-        query: ir.Value,
-        keys: ir.Value,
-        values: ir.Value,
-        scale: ir.Value,
-        bias: ir.Value,
-        **_: Any,
+        self, op: Any, query: Any, keys: Any, values: Any, scale: Any, bias: Any, **_: Any
     ) -> Any:
-        turn, factor = query.producer(), constant_of(scale)
-        heads = None if query.shape is None else query.shape[1]
-        if turn is None or factor is None or not isinstance(heads, int):
-            raise ValueError(f"{query.name} was checked")
         merged = op.initializer(ir.tensor(np.array([0, 0, -1]), name=f"{query.name}/merged"))
         return op.MultiHeadAttention(
-            op.Reshape(turn.inputs[0], merged),
+            op.Reshape(query.producer().inputs[0], merged),
             keys,
             values,
             None,
             None,
             bias,
-            num_heads=heads,
-            scale=float(factor.numpy().reshape(())),
+            num_heads=query.shape[1],
+            scale=float(scale.const_value.numpy().reshape(())),
             _domain=MICROSOFT,
         )
 
 
-def fuse_attention(model: ir.Model) -> int:
-    """Fuse attention over cached keys and values in place; returns how many layers."""
-    return int(pattern.RewriteRuleSet([Attention.rule()], commute=True).apply_to_model(model))
+ATTENTION = by_patterns(
+    "attention", Attention.rule(), expected=lambda sizes: sizes.layers, commute=True
+)

@@ -11,9 +11,9 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.constants import constant_of
-from quantkit.graph.convolutions import real_bias, unusual_attribute
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.constants import constant_of, real_bias
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.rewrite import by_patterns, unusual_convolution
 
 TURNED = [0, 2, 1]
 
@@ -25,18 +25,7 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
         super().__init__("biased causal convolution" if biased else "causal convolution")
         self.biased = biased
 
-    def pattern(
-        self,
-        op: Any,
-        cache: ir.Value,
-        x: ir.Value,
-        weight: ir.Value,
-        bias: ir.Value,
-        start: ir.Value,
-        end: ir.Value,
-        axes: ir.Value,
-        one: ir.Value,
-    ) -> Any:
+    def pattern(self, op: Any, cache: Any, x: Any, weight: Any, bias: Any, start: Any) -> Any:
         frames = op.Concat(cache, x, axis=1)
         inputs = (weight, bias) if self.biased else (weight,)
         convolved = op.Conv(
@@ -45,49 +34,36 @@ class CausalConvolution(pattern.RewriteRuleClassBase):
             _allow_other_attributes=True,
             _outputs=["convolved"],
         )
-        following = op.Slice(frames, start, end, axes, one, _outputs=["following"])
+        others = [pattern.ANY_VALUE] * 3
+        following = op.Slice(frames, start, *others, _outputs=["following"])
         return op.Transpose(convolved, perm=TURNED), following
 
     def check(  # type: ignore[override]
-        self,
-        _context: Any,
-        cache: ir.Value,
-        weight: ir.Value,
-        start: ir.Value,
-        convolved: ir.Value,
-        following: ir.Value,
-        x: ir.Value,
-        **_: Any,
+        self, _context: Any, cache: Any, x: Any, weight: Any, start: Any, **nodes: Any
     ) -> Any:
         result = pattern.MatchResult()
-        node, tensor, first = convolved.producer(), constant_of(weight), constant_of(start)
-        if node is None or tensor is None or len(tensor.shape) != 3 or first is None:
+        tensor, first = constant_of(weight), constant_of(start)
+        if tensor is None or len(tensor.shape) != 3 or first is None:
             return result.fail("no constant weight [channels, 1, kernel]", weight)
-        channels, one, kernel = tensor.shape.numpy()
-        usual = {"group": channels, "strides": [1], "pads": [0, 0], "dilations": [1]}
-        if unusual := unusual_attribute(node, usual):
-            return result.fail(unusual, convolved)
-        shapes = (cache.shape, x.shape, following.shape)
+        channels, width, kernel = tensor.shape.numpy()
+        if unusual := unusual_convolution(nodes["convolved"].producer(), channels):
+            return result.fail(unusual, weight)
+        shapes = (cache.shape, x.shape, nodes["following"].shape)
         sizes = [None if shape is None else shape[1] for shape in shapes]
-        if one != 1 or sizes != [kernel - 1, int(first.numpy().reshape(())), kernel - 1]:
+        if width != 1 or sizes != [kernel - 1, int(first.numpy().reshape(())), kernel - 1]:
             return result.fail(f"cache, frames and next cache have {sizes} rows", cache)
         return result
 
     def rewrite(
-        self,
-        op: Any,
-        cache: ir.Value,
-        x: ir.Value,
-        weight: ir.Value,
-        bias: ir.Value | None = None,
-        **_: Any,
+        self, op: Any, cache: Any, x: Any, weight: Any, bias: ir.Value | None = None, **_: Any
     ) -> Any:
         return op.CausalConvWithState(
             x, weight, real_bias(bias), cache, channels_last=1, _outputs=2, _domain=MICROSOFT
         )
 
 
-def fuse_causal_convolutions(model: ir.Model) -> int:
-    """Fuse depthwise convolutions with their caches in place; returns how many."""
-    rules = [CausalConvolution.rule(biased=biased) for biased in (True, False)]
-    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))
+CAUSAL_CONVOLUTION = by_patterns(
+    "causal convolution",
+    *(CausalConvolution.rule(biased=biased) for biased in (True, False)),
+    expected=lambda sizes: sizes.layers,
+)

@@ -5,49 +5,34 @@ Query, key and value share their input; one wide product reads it once and fills
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant, constant_of, lazy, read_constant
+from quantkit.graph.rewrite import by_nodes, replace_parts
 
 
-@dataclass(frozen=True)
-class Product:
-    """A MatMul with a constant right side [K, N]."""
-
-    node: ir.Node
-    weight: ir.Value
-    tensor: ir.TensorProtocol
-
-    @property
-    def width(self) -> int:
-        return self.tensor.shape.numpy()[1]
-
-
-def pack_projections(model: ir.Model) -> int:
-    """Pack sibling MatMuls with constant right sides, in place; returns the packs made."""
-    siblings: dict[ir.Value, list[Product]] = {}
-    for node in model.graph:
-        if node.op_type != "MatMul":
-            continue
-        source, weight = node.inputs
-        tensor = constant_of(weight)
-        if source is None or weight is None or tensor is None or len(tensor.shape) != 2:
-            continue
-        siblings.setdefault(source, []).append(Product(node, weight, tensor))
-    packs = {source: found for source, found in siblings.items() if len(found) > 1}
-    for source, products in packs.items():
-        _pack(model.graph, source, products)
-    return len(packs)
-
-
-def _pack(graph: ir.Graph, source: ir.Value, products: list[Product]) -> None:
-    tensors = [product.tensor for product in products]
-    widths = [product.width for product in products]
-    name = _packed_name([str(product.weight.name) for product in products])
+def _pack(first: ir.Node) -> str | None:
+    """Pack the products that share their input with one of them."""
+    source, graph = first.inputs[0], first.graph
+    users = () if source is None else source.consumers()
+    siblings = [node for node in users if node.op_type == "MatMul" and node.inputs[0] is source]
+    if source is None or not isinstance(graph, ir.Graph) or len(siblings) < 2:
+        return ""
+    matrices = {
+        node: (weight, tensor)
+        for node in siblings
+        if (weight := node.inputs[1]) is not None
+        and (tensor := constant_of(weight)) is not None
+        and len(tensor.shape) == 2
+    }
+    if first not in matrices or len(matrices) < 2:
+        return f"of {len(siblings)} products of an input {len(matrices)} have a constant matrix"
+    nodes, weights = list(matrices), [weight for weight, _ in matrices.values()]
+    tensors = [tensor for _, tensor in matrices.values()]
+    widths = [tensor.shape.numpy()[1] for tensor in tensors]
+    name = _packed_name([str(weight.name) for weight in weights])
 
     def columns() -> NDArray[np.float32]:
         return np.concatenate([read_constant(tensor) for tensor in tensors], axis=1)
@@ -60,22 +45,19 @@ def _pack(graph: ir.Graph, source: ir.Value, products: list[Product]) -> None:
         "Split",
         [whole.outputs[0], sizes],
         {"axis": -1},
-        num_outputs=len(products),
+        num_outputs=len(nodes),
         name=f"{name}/split",
     )
-    nodes = [product.node for product in products]
     part = nodes[0].outputs[0]
     if part.shape is not None:
         whole.outputs[0].shape = ir.Shape([*part.shape[:-1], sum(widths)])
         whole.outputs[0].type = part.type
-    graph.insert_before(nodes[0], [whole, split])
-    for node, part in zip(nodes, split.outputs, strict=True):
-        part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
-        ir.convenience.replace_all_uses_with(node.outputs[0], part)
-    graph.remove(nodes, safe=True)
-    for product in products:
-        if not product.weight.uses():
-            graph.initializers.pop(str(product.weight.name))
+    graph.insert_before(first, [whole, split])
+    replace_parts(nodes, split)
+    for weight in weights:
+        if not weight.uses():
+            graph.initializers.pop(str(weight.name))
+    return None
 
 
 def _packed_name(names: list[str]) -> str:
@@ -85,3 +67,6 @@ def _packed_name(names: list[str]) -> str:
     if all(len(p) == len(head) and p[:-2] == head[:-2] and p[-1] == head[-1] for p in parts):
         return ".".join([*head[:-2], "+".join(p[-2] for p in parts), head[-1]])
     return "+".join(names)
+
+
+PACKED_PROJECTION = by_nodes("packed projections", "MatMul", _pack, lambda sizes: sizes.layers)

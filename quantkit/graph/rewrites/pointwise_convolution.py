@@ -11,9 +11,9 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.constants import constant_of, lazy, read_constant
-from quantkit.graph.convolutions import real_bias, unusual_attribute
+from quantkit.graph.constants import constant_of, lazy, read_constant, real_bias
 from quantkit.graph.names import free_name
+from quantkit.graph.rewrite import by_patterns, unusual_convolution
 
 CHANNELS_LAST = [0, 2, 1]
 
@@ -30,27 +30,22 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         return op.Conv(*inputs, _allow_other_attributes=True, _outputs=["convolved"])
 
     def check(  # type: ignore[override]
-        self, _context: Any, weight: ir.Value, convolved: ir.Value, **_: Any
+        self, _context: Any, weight: ir.Value, convolved: Any, **_: Any
     ) -> Any:
         result = pattern.MatchResult()
-        tensor, node = constant_of(weight), convolved.producer()
-        if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1 or node is None:
+        tensor = constant_of(weight)
+        if tensor is None or len(tensor.shape) != 3 or tensor.shape[2] != 1:
             return result.fail("weight is no constant of shape [out, in, 1]", weight)
         if weight.is_graph_output():
             return result.fail("weight is an output of the graph", weight)
         if tensor.dtype != ir.DataType.FLOAT:
             return result.fail(f"weight is {tensor.dtype.name}", weight)
-        usual = {"group": 1, "strides": [1], "pads": [0, 0], "dilations": [1]}
-        if unusual := unusual_attribute(node, usual):
+        if unusual := unusual_convolution(convolved.producer(), 1):
             return result.fail(unusual, convolved)
         return result
 
-    def rewrite(
-        self, op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value | None = None, **_: Any
-    ) -> Any:
-        tensor, name = constant_of(weight), str(weight.name)
-        if tensor is None or weight.graph is None:
-            raise ValueError(f"{name} is no constant")
+    def rewrite(self, op: Any, x: Any, weight: Any, bias: ir.Value | None = None, **_: Any) -> Any:
+        tensor, name = weight.const_value, str(weight.name)
         outputs, inputs, _kernel = tensor.shape.numpy()
         matrix = lazy(name, (inputs, outputs), lambda: read_constant(tensor)[:, :, 0].T)
         # The convolution's weight goes with its node, so that its name is free.
@@ -61,7 +56,8 @@ class PointwiseConvolution(pattern.RewriteRuleClassBase):
         return op.Transpose(product, perm=CHANNELS_LAST)
 
 
-def convert_pointwise_convolutions(model: ir.Model) -> int:
-    """Turn 1x1 convolutions over time into MatMul, in place; returns how many."""
-    rules = [PointwiseConvolution.rule(biased=biased) for biased in (True, False)]
-    return int(pattern.RewriteRuleSet(rules).apply_to_model(model))
+POINTWISE_CONVOLUTION = by_patterns(
+    "pointwise convolution to MatMul",
+    *(PointwiseConvolution.rule(biased=biased) for biased in (True, False)),
+    expected=lambda sizes: 2 * sizes.layers,
+)

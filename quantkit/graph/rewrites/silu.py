@@ -7,7 +7,8 @@ from typing import Any
 import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
+from quantkit.graph.rewrite import by_patterns
 
 
 class Silu(pattern.RewriteRuleClassBase):
@@ -20,6 +21,4 @@ class Silu(pattern.RewriteRuleClassBase):
         return op.QuickGelu(x, alpha=1.0, _domain=MICROSOFT)
 
 
-def fuse_silu(model: ir.Model) -> int:
-    """Fuse SiLU activations in place; returns how many."""
-    return int(pattern.RewriteRuleSet([Silu.rule()], commute=True).apply_to_model(model))
+SILU = by_patterns("SiLU", Silu.rule(), expected=lambda sizes: 3 * sizes.layers, commute=True)

@@ -1,4 +1,8 @@
-"""Split(x) and then heads of each part is heads of x and then Split: one Reshape, not three."""
+"""Split(x) and then heads of each part is heads of x and then Split: one Reshape, not three.
+
+A part [..., heads * d] of a packed projection [..., parts * heads * d] that is only reshaped to
+[..., heads, d] comes out of the split in that shape.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,43 @@ import numpy as np
 import onnx_ir as ir
 
 from quantkit.graph.constants import add_constant, constant_of
+from quantkit.graph.rewrite import by_nodes, replace_parts
 
 
-def split_into_heads(model: ir.Model) -> int:
-    """Reshape packed projections [..., parts * heads * d] before they are split; returns how many.
-
-    A part [..., heads * d] that is only reshaped to [..., heads, d] comes out of the split in that
-    shape.
-    """
-    count = 0
-    for split in [node for node in model.graph if node.op_type == "Split"]:
-        reshapes = [_only_reshape(part) for part in split.outputs]
-        source = split.inputs[0]
-        shapes = [_target(node) for node in reshapes]
-        if source is None or source.shape is None or not shapes or shapes[0] is None:
-            continue
-        first = shapes[0]
-        if any(shape != first for shape in shapes) or len(first) != len(source.shape) + 1:
-            continue
-        _hoist(model.graph, split, source, [node for node in reshapes if node is not None], first)
-        count += 1
-    return count
-
-
-def _only_reshape(part: ir.Value) -> ir.Node | None:
-    users = [use.node for use in part.uses()]
-    if len(users) != 1 or users[0].op_type != "Reshape":
-        return None
-    return None if users[0].outputs[0].is_graph_output() else users[0]
-
-
-def _target(node: ir.Node | None) -> list[int] | None:
-    shape = constant_of(node.inputs[1]) if node is not None else None
-    return None if shape is None else [int(size) for size in shape.numpy()]
-
-
-def _hoist(
-    graph: ir.Graph, split: ir.Node, source: ir.Value, reshapes: list[ir.Node], shape: list[int]
-) -> None:
-    *outer, heads, width = shape
+def _split_into_heads(split: ir.Node) -> str | None:
+    source, graph = split.inputs[0], split.graph
+    users = [part.consumers() for part in split.outputs]
+    reshapes = [nodes[0] for nodes in users if nodes and nodes[0].op_type == "Reshape"]
+    if not reshapes or source is None or not isinstance(graph, ir.Graph):
+        return ""
+    if len(reshapes) < len(users) or any(
+        len(nodes) > 1 or nodes[0].outputs[0].is_graph_output() for nodes in users
+    ):
+        return "a part of it is not only reshaped"
+    targets = [constant_of(node.inputs[1]) for node in reshapes]
+    shapes = [None if tensor is None else tensor.numpy().tolist() for tensor in targets]
+    if shapes[0] is None or any(shape != shapes[0] for shape in shapes):
+        return f"its parts are reshaped to {shapes}"
+    if source.shape is None or len(shapes[0]) != len(source.shape) + 1:
+        return f"{shapes[0]} does not split one axis of {source.shape}"
+    *outer, heads, width = shapes[0]
     parts, name = len(reshapes), str(split.name)
     sizes = {"shape": [*outer, parts * heads, width], "heads": [heads] * parts}
-    values = [
+    shape, lengths = (
         add_constant(graph, ir.tensor(np.array(numbers), name=f"{name}/{key}"))
         for key, numbers in sizes.items()
-    ]
-    whole = ir.node("Reshape", [source, values[0]], name=f"{name}/all_heads")
+    )
+    whole = ir.node("Reshape", [source, shape], name=f"{name}/all_heads")
     divided = ir.node(
-        "Split", [whole.outputs[0], values[1]], {"axis": -2}, num_outputs=parts, name=name
+        "Split", [whole.outputs[0], lengths], {"axis": -2}, num_outputs=parts, name=name
     )
     graph.insert_before(split, [whole, divided])
-    for node, part in zip(reshapes, divided.outputs, strict=True):
-        part.shape, part.type = node.outputs[0].shape, node.outputs[0].type
-        ir.convenience.replace_all_uses_with(node.outputs[0], part)
-    graph.remove([*reshapes, split], safe=True)
+    replace_parts(reshapes, divided)
+    graph.remove(split, safe=True)
+    return None
+
+
+#: Biases would stand between the parts and their heads.
+SPLIT_HEADS = by_nodes(
+    "heads", "Split", _split_into_heads, lambda sizes: 0 if sizes.biased else sizes.layers
+)

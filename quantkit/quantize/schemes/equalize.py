@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quantkit.core.progress import Progress
 from quantkit.graph.constants import constant_of, replace_constant, scaled
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.moments import InputMoments
 from quantkit.quantize.schemes.registry import quantize_matrix
 from quantkit.quantize.settings import MatrixScheme

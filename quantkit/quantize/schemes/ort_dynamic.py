@@ -11,14 +11,15 @@ import onnx
 import onnx_ir as ir
 
 from quantkit.core.errors import InputError
-from quantkit.graph.constants import read_constant
+from quantkit.graph.constants import constant_of, read_constant
 from quantkit.graph.files import load_model
+from quantkit.quantize.inventory import float_constants
 from quantkit.quantize.storage.matrices import find_matrices
-from quantkit.quantize.storage.tensors import float_constants
 
-#: The convolution that reads, beside the audio, a barrier of -1e30 where no audio is. One scale
-#: for all that it reads would leave none of the audio.
-_BEHIND_BARRIER = "stem.first.weight"
+#: Values at least so large are barriers, as exporters put where no audio is.
+_BARRIER = 1e20
+#: Nodes that hand values on as they are.
+_MOVES = {"Concat", "Expand", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 class KeptTensor(NamedTuple):
@@ -44,6 +45,30 @@ def kept_tensors(model: ir.Model) -> list[KeptTensor]:
     return [*halves, *infinite]
 
 
+def nodes_behind_barriers(model: ir.Model) -> set[ir.Node]:
+    """Nodes that compute with a barrier and other values: one scale would leave none of those."""
+    values = [
+        node.outputs[0]
+        for node in model.graph.all_nodes()
+        if node.op_type == "Where" and any(map(_is_barrier, node.inputs))
+    ]
+    behind = set()
+    for value in values:
+        for node in value.consumers():
+            if node.op_type in _MOVES:
+                values.append(node.outputs[0])
+            else:
+                behind.add(node)
+    return behind
+
+
+def _is_barrier(value: ir.Value | None) -> bool:
+    tensor = constant_of(value)
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT:
+        return False
+    return bool((np.abs(read_constant(tensor)) >= _BARRIER).any())
+
+
 def quantize_by_ort(graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
     """Quantize graph files one after the other.
 
@@ -63,7 +88,8 @@ def quantize_by_ort(graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
     for name, path in graphs.items():
         _mark_prepared(path)
         model = load_model(path)
-        kept = {_BEHIND_BARRIER, *(tensor.name for tensor in kept_tensors(model))}
+        kept = {tensor.name for tensor in kept_tensors(model)}
+        behind = nodes_behind_barriers(model)
         try:
             quantize_dynamic(
                 path,
@@ -72,7 +98,8 @@ def quantize_by_ort(graphs: Mapping[str, Path], out: Path) -> dict[str, Path]:
                 nodes_to_exclude=[
                     node.name
                     for node in model.graph.all_nodes()
-                    if any(value is not None and value.name in kept for value in node.inputs)
+                    if node in behind
+                    or any(value is not None and value.name in kept for value in node.inputs)
                 ],
                 use_external_data_format=True,
                 # What follows a contributed operator, which onnx cannot infer, is float here.

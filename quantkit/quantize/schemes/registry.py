@@ -62,7 +62,7 @@ def quantize_matrix(
 
 def store_matrix(
     model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix, settings: MatrixScheme
-) -> int:
+) -> ir.Value:
     """Let the nodes of a model that use a matrix use what `quantize_matrix` made of it.
 
     Blocks go into MatMulNBits and GatherBlockQuantized, whole columns into products of integers.
@@ -74,10 +74,8 @@ def store_matrix(
         settings: the scheme.
 
     Returns:
-        The bytes that are stored of it.
+        Its codes.
     """
     if not isinstance(settings, BlockScheme):
         return replace_by_integers(model, matrix, quantized)
-    packed = pack(quantized)
-    replace_matrix(model, matrix, packed, settings.accuracy_level)
-    return packed.nbytes
+    return replace_matrix(model, matrix, pack(quantized), settings.accuracy_level)

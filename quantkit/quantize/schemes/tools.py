@@ -12,12 +12,11 @@ from quantkit.core.files import PARTIAL, scratch_directory
 from quantkit.core.progress import Progress
 from quantkit.graph.files import load_model, save_model
 from quantkit.graph.names import make_names_unique, name_nodes
+from quantkit.quantize.inventory import GraphReport, compare_graphs
 from quantkit.quantize.schemes.olive import quantize_by_olive
 from quantkit.quantize.schemes.ort_dynamic import kept_tensors, quantize_by_ort
 from quantkit.quantize.settings import OliveSettings, OrtDynamicSettings, ToolScheme
-from quantkit.quantize.storage.foreign import compare_graphs
 from quantkit.quantize.storage.matrices import find_matrices
-from quantkit.quantize.storage.tensors import GraphReport
 
 # With these, tools name what they put beside a value or a node.
 _ENDS = (

@@ -23,10 +23,11 @@ from onnx_ir.tape import Tape
 
 from quantkit.core.errors import InputError
 from quantkit.graph.constants import add_constant
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.matrices import WeightMatrix
-from quantkit.quantize.storage.replacement import drop_unused, replace_node
+from quantkit.quantize.storage.packing import signed
+from quantkit.quantize.storage.replacement import Parts, drop_unused, replace_node, store_parts
 
 # The first in which QuantizeLinear takes scales along the last axis.
 OPSET = 21
@@ -77,7 +78,9 @@ def grid_of(value: ir.Value) -> RowGrid:
     return SIGNED
 
 
-def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix) -> int:
+def replace_by_integers(
+    model: ir.Model, matrix: WeightMatrix, quantized: QuantizedMatrix
+) -> ir.Value:
     """Let every node that multiplies with a matrix multiply integers.
 
     Args:
@@ -86,31 +89,30 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         quantized: in 8 bits and one block a column.
 
     Returns:
-        The bytes of codes, scales and zero points.
+        The codes.
 
     Raises:
         InputError: the model's operators are too old.
     """
-    found = model.graph.opset_imports.get("", 0)
-    if found < OPSET:
+    opset = model.graph.opset_imports.get("", 0)
+    if opset < OPSET:
         raise InputError(
-            f"found a model of ONNX opset {found}, accepted by scheme 'int8-dynamic': {OPSET} and "
+            f"found a model of ONNX opset {opset}, accepted by scheme 'int8-dynamic': {OPSET} and "
             "up; convert it with onnx.version_converter, or choose another scheme"
         )
     model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
-    base = f"{matrix.name}_transposed" if matrix.transposed else matrix.name
-    parts: list[ir.TensorProtocol] = [
-        ir.Tensor(signed(quantized.codes[:, 0].T), name=f"{base}_q8"),
-        ir.Tensor(quantized.scales[:, 0], name=f"{base}_scales"),
-        ir.Tensor(signed(quantized.zero_points[:, 0]), name=f"{base}_zero_points"),
-    ]
-    codes, scales, zero_points = (add_constant(model.graph, part) for part in parts)
-    one = _shared(model.graph, "rows_one", np.float32(1))
+    parts: Parts = {
+        "q8": signed(quantized.codes[:, 0].T),
+        "scales": quantized.scales[:, 0],
+        "zero_points": signed(quantized.zero_points[:, 0]),
+    }
+    codes, scales, zero_points = store_parts(model.graph, matrix, parts)
+    unit = _shared(model.graph, "rows_one", np.float32(1))
     for node in matrix.nodes:
         rows = _quantize_rows(model.graph, cast("ir.Value", node.inputs[0]), matrix.shape[0])
         product = ir.node(
             "MatMulIntegerToFloat",
-            [rows.codes, codes, one, scales, rows.zero, zero_points],
+            [rows.codes, codes, unit, scales, rows.zero, zero_points],
             domain=MICROSOFT,
             name=node.name,
         )
@@ -119,17 +121,7 @@ def replace_by_integers(model: ir.Model, matrix: WeightMatrix, quantized: Quanti
         scaled = ir.node("Mul", [product.outputs[0], rows.scale], name=name)
         replace_node(node.graph or model.graph, node, [product, scaled])
     drop_unused(matrix.value)
-    return sum(part.nbytes for part in parts)
-
-
-def signed(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Codes from 0 to 255 as those from -128 to 127."""
-    return np.ascontiguousarray(codes ^ np.uint8(128)).view(np.int8)
-
-
-def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Invert signed."""
-    return np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(128)
+    return codes
 
 
 @dataclass(frozen=True)

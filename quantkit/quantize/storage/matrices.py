@@ -92,34 +92,34 @@ Inputs = Callable[[WeightMatrix], InputMoments | None]
 
 def find_matrices(model: ir.Model) -> list[WeightMatrix]:
     """Quantizable matrices in the order of their first use, subgraphs included."""
-    found: dict[tuple[ir.Value, Use, bool], WeightMatrix] = {}
+    matrices: dict[MatrixKey, WeightMatrix] = {}
     for node in model.graph.all_nodes():
-        matrix = _product(node) or _lookup(node)
+        matrix = _matrix_of(node)
         if matrix is None:
             continue
-        key = matrix.key
-        if key in found:
-            matrix = replace(found[key], nodes=(*found[key].nodes, node))
-        elif (matrix.value, matrix.use, not matrix.transposed) in found:
+        if known := matrices.get(matrix.key):
+            matrix = replace(known, nodes=(*known.nodes, node))
+        elif (matrix.value, matrix.use, not matrix.transposed) in matrices:
             matrix = replace(matrix, measured_as=f"{matrix.name}_turned")
-        found[key] = matrix
-    return list(found.values())
+        matrices[matrix.key] = matrix
+    return list(matrices.values())
 
 
-def _product(node: ir.Node) -> WeightMatrix | None:
-    if node.domain != "" or node.op_type not in {"MatMul", "Gemm"}:
+def _matrix_of(node: ir.Node) -> WeightMatrix | None:
+    """The matrix that a node uses, if it is one."""
+    numbers = {name: a.value for name, a in node.attributes.items() if not a.is_ref()}
+    if node.domain != "":
         return None
-    transposed = node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1
-    if node.op_type == "Gemm" and not _is_plain(node):
-        return None
-    return _matrix(node, node.inputs[1], "product", transposed=transposed)
-
-
-def _lookup(node: ir.Node) -> WeightMatrix | None:
-    if node.domain != "" or node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 0:
-        return None
-    table = _matrix(node, node.inputs[0], "lookup", transposed=True)
-    return table if table is not None and table.shape[0] % SMALLEST_BLOCK == 0 else None
+    if node.op_type == "MatMul":
+        return _matrix(node, node.inputs[1], "product", transposed=False)
+    # A product and a sum: no factors, left side not transposed.
+    factors = (numbers.get("alpha", 1.0), numbers.get("beta", 1.0), numbers.get("transA", 0))
+    if node.op_type == "Gemm" and factors == (1.0, 1.0, 0):
+        return _matrix(node, node.inputs[1], "product", transposed=numbers.get("transB", 0) == 1)
+    if node.op_type == "Gather" and numbers.get("axis", 0) == 0:
+        table = _matrix(node, node.inputs[0], "lookup", transposed=True)
+        return table if table is not None and table.shape[0] % SMALLEST_BLOCK == 0 else None
+    return None
 
 
 def _matrix(
@@ -134,12 +134,3 @@ def _matrix(
     if not tensor.size:
         return None
     return WeightMatrix(value.name, value, tensor, (node,), use, transposed, value.name)
-
-
-def _is_plain(gemm: ir.Node) -> bool:
-    """Whether a Gemm is a product and a sum: no factors, left side not transposed."""
-    return (
-        gemm.attributes.get_float("alpha", 1.0) == 1.0
-        and gemm.attributes.get_float("beta", 1.0) == 1.0
-        and gemm.attributes.get_int("transA", 0) == 0
-    )

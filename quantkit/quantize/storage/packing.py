@@ -30,12 +30,6 @@ class PackedMatrix:
     rows: int
     columns: int
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the three tensors."""
-        zero_points = 0 if self.zero_points is None else self.zero_points.nbytes
-        return self.codes.nbytes + self.scales.nbytes + zero_points
-
 
 def pack_bits(values: Bytes, bits: int) -> Bytes:
     """Pack values along the last axis, low bits first, padded to bytes with the middle code."""
@@ -91,3 +85,13 @@ def unpack(packed: PackedMatrix) -> QuantizedMatrix:
         bits=packed.bits,
         rows=packed.rows,
     )
+
+
+def signed(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Codes from 0 to 255 as those from -128 to 127."""
+    return np.ascontiguousarray(codes ^ np.uint8(128)).view(np.int8)
+
+
+def unsigned(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Invert signed."""
+    return np.ascontiguousarray(codes).view(np.uint8) ^ np.uint8(128)

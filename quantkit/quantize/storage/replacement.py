@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quantkit.graph.constants import add_constant
-from quantkit.graph.domains import MICROSOFT
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.matrices import WeightMatrix
 from quantkit.quantize.storage.packing import PackedMatrix
+from quantkit.quantize.storage.stored import record_source
+
+Parts = dict[str, NDArray[Any]]
 
 
 def replace_matrix(
     model: ir.Model, matrix: WeightMatrix, packed: PackedMatrix, accuracy_level: int
-) -> None:
+) -> ir.Value:
     """Let every node that uses a matrix use its packed form, stored once.
 
     The bias of a Gemm becomes an Add: MatMulNBits would take it, but adds it in another order, so
@@ -24,64 +30,43 @@ def replace_matrix(
         matrix: one of find_matrices(model).
         packed: its quantized form.
         accuracy_level: attribute of MatMulNBits; 0 leaves it out.
+
+    Returns:
+        Its codes.
     """
     model.graph.opset_imports[MICROSOFT] = max(1, model.graph.opset_imports.get(MICROSOFT, 1))
-    inputs = _register(model.graph, matrix, packed)
-    operator = _lookup if matrix.use == "lookup" else _product
-    for node in matrix.nodes:
-        replace_node(
-            node.graph or model.graph, node, [operator(node, inputs, packed, accuracy_level)]
-        )
-    drop_unused(matrix.value)
-
-
-def _product(
-    node: ir.Node, inputs: list[ir.Value], packed: PackedMatrix, accuracy_level: int
-) -> ir.Node:
-    attributes = {
-        "K": packed.rows,
-        "N": packed.columns,
-        "bits": packed.bits,
-        "block_size": packed.block_size,
-    }
-    if accuracy_level:
-        attributes["accuracy_level"] = accuracy_level
-    return ir.node(
-        "MatMulNBits", [node.inputs[0], *inputs], attributes, domain=MICROSOFT, name=node.name
-    )
-
-
-def _lookup(node: ir.Node, inputs: list[ir.Value], packed: PackedMatrix, _: int) -> ir.Node:
-    codes, *rest = inputs
-    attributes = {
-        "gather_axis": 0,
-        "quantize_axis": 1,
-        "bits": packed.bits,
-        "block_size": packed.block_size,
-    }
-    return ir.node(
-        "GatherBlockQuantized",
-        [codes, node.inputs[1], *rest],
-        attributes,
-        domain=MICROSOFT,
-        name=node.name,
-    )
-
-
-def _register(graph: ir.Graph, matrix: WeightMatrix, packed: PackedMatrix) -> list[ir.Value]:
-    """Make the packed arrays initializers, named after the matrix and the way it is used."""
-    base, codes = matrix.name, packed.codes
-    if matrix.use == "lookup":
-        base, codes = f"{base}_table", codes.reshape(packed.columns, -1)
-    elif matrix.transposed:
-        base = f"{base}_transposed"
-    tensors: list[ir.TensorProtocol] = [
-        ir.Tensor(codes, name=f"{base}_q{packed.bits}"),
-        ir.Tensor(packed.scales, name=f"{base}_scales"),
-    ]
+    lookup = matrix.use == "lookup"
+    codes = packed.codes.reshape(packed.columns, -1) if lookup else packed.codes
+    parts: Parts = {f"q{packed.bits}": codes, "scales": packed.scales}
     if packed.zero_points is not None:
-        tensors.append(ir.Tensor(packed.zero_points, name=f"{base}_zero_points"))
-    return [add_constant(graph, tensor) for tensor in tensors]
+        parts["zero_points"] = packed.zero_points
+    stored = store_parts(model.graph, matrix, parts)
+    widths = {"bits": packed.bits, "block_size": packed.block_size}
+    if lookup:
+        operator = "GatherBlockQuantized"
+        attributes = {"gather_axis": 0, "quantize_axis": 1} | widths
+    else:
+        level = {"accuracy_level": accuracy_level} if accuracy_level else {}
+        operator = "MatMulNBits"
+        attributes = {"K": packed.rows, "N": packed.columns} | widths | level
+    for node in matrix.nodes:
+        inputs = [stored[0], node.inputs[1], *stored[1:]] if lookup else [node.inputs[0], *stored]
+        new = ir.node(operator, inputs, attributes, domain=MICROSOFT, name=node.name)
+        replace_node(node.graph or model.graph, node, [new])
+    drop_unused(matrix.value)
+    return stored[0]
+
+
+def store_parts(graph: ir.Graph, matrix: WeightMatrix, parts: Parts) -> list[ir.Value]:
+    """Make parts, codes first, initializers named after a matrix, its use and their suffix."""
+    table, turned = matrix.use == "lookup", matrix.transposed
+    base = matrix.name + ("_table" if table else "_transposed" if turned else "")
+    stored = [
+        add_constant(graph, ir.Tensor(array, name=f"{base}_{suffix}"))
+        for suffix, array in parts.items()
+    ]
+    record_source(stored[0], matrix.name, transposed=turned)
+    return stored
 
 
 def replace_node(graph: ir.Graph, node: ir.Node, new: list[ir.Node]) -> None:

@@ -1,17 +1,19 @@
 """What a quantized graph holds, read back under the names of the float tensors it was made from.
 
-Four ways of storing are known. MatMulNBits and GatherBlockQuantized take packed blocks, from an
-initializer NAME_q4 (quantkit) or NAME_Q4 (Olive); MatMulIntegerToFloat takes int8 columns from
-NAME_q8, each with its scale and zero point. ONNX Runtime's dynamic quantization stores
-NAME_quantized with one NAME_scale and NAME_zero_point, for MatMulInteger, ConvInteger, Gather and
-DynamicQuantizeLSTM. Before the suffix a name may say "table", or "transposed" where the float
-tensor was turned.
+Four ways of storing are known. MatMulNBits and GatherBlockQuantized take packed blocks,
+MatMulIntegerToFloat int8 columns with a scale and a zero point each. ONNX Runtime's dynamic
+quantization has one scale for NAME_quantized, in MatMulInteger, ConvInteger, Gather and
+DynamicQuantizeLSTM.
+
+The metadata of the codes say which float tensor they were made from. Where there are none, as in
+older artifacts and in other tools' files, their name does: NAME_q4 (quantkit), NAME_Q4 (Olive) or
+NAME_quantized, with "table" or "transposed" before the suffix.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +22,16 @@ import onnx_ir as ir
 
 from quantkit.core.errors import InputError
 from quantkit.graph.constants import read_constant
-from quantkit.graph.domains import MICROSOFT
 from quantkit.graph.files import load_model
+from quantkit.graph.names import MICROSOFT
 from quantkit.quantize.storage.blocks import FloatArray, QuantizedMatrix
-from quantkit.quantize.storage.integer_product import unsigned
-from quantkit.quantize.storage.packing import PackedMatrix, unpack
+from quantkit.quantize.storage.packing import PackedMatrix, unpack, unsigned
 
-Parts = Mapping[str, ir.TensorProtocol]
+#: Keys of the metadata of codes: the float tensor's name, and whether it was turned.
+SOURCE, TRANSPOSED = "quantkit.source", "quantkit.transposed"
 
-_BLOCKS = re.compile(r"(_transposed|_table)?_[qQ]\d$")
-_WHOLE = re.compile(r"(_Transposed(_\d+)?)?_quantized$")
+_SUFFIX = re.compile(r"(?:_[qQ]\d|_quantized)$")
+_SUFFIX_AND_USE = re.compile(r"(_transposed|_table)?_[qQ]\d$|(_Transposed(?:_\d+)?)?_quantized$")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class StoredTensor:
         block_size: weights that share a scale; None if the whole tensor does.
         shape: (K, N), inputs and outputs; of convolutions and stacks their own.
         transposed: whether the float tensor has the last two axes of `shape` in the other order.
-        parts: by the names of the initializers: codes, scales and, if there are any, zero points.
+        parts: the initializers: codes, scales and, if there are any, zero points.
         read: gives the stored values in the order of `shape`; an InputError where they are stored
             in a way that is not known here.
     """
@@ -52,13 +54,13 @@ class StoredTensor:
     block_size: int | None
     shape: tuple[int, ...]
     transposed: bool
-    parts: Parts
+    parts: tuple[ir.Value, ...]
     read: Callable[[], QuantizedMatrix | FloatArray]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all parts."""
-        return sum(part.nbytes for part in self.parts.values())
+        return sum(tensor.nbytes for tensor in _tensors(self.parts))
 
     def dequantize(self) -> FloatArray:
         """The stored values as float32, in the order of `shape`."""
@@ -82,48 +84,70 @@ def dequantized(path: Path) -> Iterator[tuple[str, QuantizedMatrix | FloatArray]
 
 def stored_tensors(model: ir.Model) -> list[StoredTensor]:
     """Constants in few bits in the order of their first use, subgraphs included."""
-    found: dict[str, StoredTensor] = {}
+    stored: dict[ir.Value, StoredTensor] = {}
     for node in model.graph.all_nodes():
         for tensor in _stored_by(node):
-            found.setdefault(next(iter(tensor.parts)), tensor)
-    return list(found.values())
+            stored.setdefault(tensor.parts[0], tensor)
+    return list(stored.values())
+
+
+def record_source(codes: ir.Value, name: str, *, transposed: bool) -> None:
+    """Write into the metadata of codes which float tensor they were made from."""
+    codes.metadata_props[SOURCE] = name
+    if transposed:
+        codes.metadata_props[TRANSPOSED] = "true"
+
+
+def record_sources(model: ir.Model, floats: Container[str]) -> None:
+    """Write into the metadata of what another tool stored which of some float tensors it was."""
+    for stored in stored_tensors(model):
+        plain = _SUFFIX.sub("", str(stored.parts[0].name))
+        if plain in floats:
+            record_source(stored.parts[0], plain, transposed=False)
+        elif stored.name in floats:
+            record_source(stored.parts[0], stored.name, transposed=stored.transposed)
+
+
+def _source(codes: ir.Value) -> tuple[str, bool]:
+    """The name of the float tensor behind codes, and whether it was turned."""
+    if SOURCE in codes.metadata_props:
+        return codes.metadata_props[SOURCE], TRANSPOSED in codes.metadata_props
+    use = _SUFFIX_AND_USE.search(str(codes.name))
+    return _SUFFIX_AND_USE.sub("", str(codes.name)), use is not None and any(use.groups())
 
 
 def _stored_by(node: ir.Node) -> Iterator[StoredTensor]:
     if node.domain == MICROSOFT and node.op_type in {"MatMulNBits", "GatherBlockQuantized"}:
         lookup = node.op_type == "GatherBlockQuantized"
         inputs = (node.inputs[0], *node.inputs[2:4]) if lookup else node.inputs[1:4]
-        parts = _constants(inputs)
-        if parts:
+        if parts := _constants(inputs, 2):
             yield _blocks(node, parts, lookup=lookup)
     elif node.domain == MICROSOFT and node.op_type == "MatMulIntegerToFloat":
-        parts = _constants([node.inputs[1], node.inputs[3], node.inputs[5]])
-        if parts:
+        if parts := _constants(node.inputs[1:6:2], 3):
             yield _columns(parts)
     else:
         for value in node.inputs:
-            if value is not None and value.graph is not None and _WHOLE.search(value.name or ""):
-                base = (value.name or "").removesuffix("_quantized")
-                known = value.graph.initializers
-                others = [known.get(f"{base}_{part}") for part in ("scale", "zero_point")]
-                parts = _constants([value, *others])
-                if len(parts) == 3:
+            name = "" if value is None else str(value.name)
+            if value is not None and value.graph is not None and name.endswith("_quantized"):
+                base, known = name.removesuffix("_quantized"), value.graph.initializers
+                others = (known.get(f"{base}_scale"), known.get(f"{base}_zero_point"))
+                if parts := _constants([value, *others], 3):
                     yield _whole(node, parts)
 
 
-def _constants(values: Iterable[ir.Value | None]) -> Parts:
-    """The tensors of the values that are there by name; nothing if one of them is computed."""
-    there = [value for value in values if value is not None]
-    found = {
-        value.name: value.const_value
-        for value in there
-        if value.name is not None and value.const_value is not None
-    }
-    return found if len(found) == len(there) else {}
+def _constants(values: Iterable[ir.Value | None], least: int) -> tuple[ir.Value, ...]:
+    """The values that are there; none if one of them is computed, or they are fewer than so."""
+    there = tuple(value for value in values if value is not None)
+    constant = all(value.const_value is not None for value in there)
+    return there if constant and len(there) >= least else ()
 
 
-def _blocks(node: ir.Node, parts: Parts, *, lookup: bool) -> StoredTensor:
-    codes, scales, *zero_points = parts.values()
+def _tensors(parts: Iterable[ir.Value]) -> list[ir.TensorProtocol]:
+    return [part.const_value for part in parts if part.const_value is not None]
+
+
+def _blocks(node: ir.Node, parts: tuple[ir.Value, ...], *, lookup: bool) -> StoredTensor:
+    codes, scales, *zero_points = _tensors(parts)
     bits = node.attributes.get_int("bits", 4)
     size = node.attributes.get_int("block_size", 128)
     if lookup:
@@ -154,12 +178,12 @@ def _blocks(node: ir.Node, parts: Parts, *, lookup: bool) -> StoredTensor:
         )
         return unpack(packed)
 
-    name, transposed = _float_name(_BLOCKS, next(iter(parts)))
+    name, transposed = _source(parts[0])
     return StoredTensor(name, bits, size, (rows, columns), lookup or transposed, parts, read)
 
 
-def _columns(parts: Parts) -> StoredTensor:
-    codes, scales, zero_points = parts.values()
+def _columns(parts: tuple[ir.Value, ...]) -> StoredTensor:
+    codes, scales, zero_points = _tensors(parts)
     rows, columns = (int(axis) for axis in codes.shape.numpy())
 
     def read() -> QuantizedMatrix:
@@ -171,13 +195,13 @@ def _columns(parts: Parts) -> StoredTensor:
             rows=rows,
         )
 
-    name, transposed = _float_name(_BLOCKS, next(iter(parts)))
+    name, transposed = _source(parts[0])
     return StoredTensor(name, 8, rows, (rows, columns), transposed, parts, read)
 
 
-def _whole(node: ir.Node, parts: Parts) -> StoredTensor:
-    name, transposed = _float_name(_WHOLE, next(iter(parts)))
-    codes, scale, zero_point = parts.values()
+def _whole(node: ir.Node, parts: tuple[ir.Value, ...]) -> StoredTensor:
+    name, transposed = _source(parts[0])
+    codes, scale, zero_point = _tensors(parts)
     table = node.op_type == "Gather" and len(codes.shape) == 2
 
     def read() -> FloatArray:
@@ -190,9 +214,3 @@ def _whole(node: ir.Node, parts: Parts) -> StoredTensor:
     shape = tuple(int(size) for size in codes.shape.numpy())
     transposed = transposed or table or node.op_type == "DynamicQuantizeLSTM"
     return StoredTensor(name, 8, None, shape[::-1] if table else shape, transposed, parts, read)
-
-
-def _float_name(suffix: re.Pattern[str], name: str) -> tuple[str, bool]:
-    """The name of the float tensor behind one of codes, and whether it was turned."""
-    found = suffix.search(name)
-    return (name[: found.start()], found.group(1) is not None) if found else (name, False)

@@ -7,7 +7,7 @@ decision of the joint, with this one tensor quantized.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, cast, get_type_hints
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
@@ -55,36 +55,24 @@ class Sensitivity(TypedDict):
     tensors: list[MeasuredTensor]
 
 
-_COUNT, _MEASURED = shapes.integer(), shapes.number(-1e300, 1e300)
-MEASURED_CHOICE = shapes.record(
-    {
-        "bits": _COUNT,
-        "block_size": _COUNT,
-        "bytes": _COUNT,
-        "relative_error": _MEASURED,
-        "kl_mean": _MEASURED,
-        "kl_p99": _MEASURED,
-        "flips": _MEASURED,
-    }
-)
-_SENSITIVITY = shapes.record(
-    {
-        "scheme": shapes.record({}),
-        "utterances": _COUNT,
-        "decisions": _COUNT,
-        "reference": shapes.record({}),
-        "tensors": shapes.array(
-            shapes.record(
-                {
-                    "name": shapes.text,
-                    "shape": shapes.array(_COUNT, 2),
-                    "parameters": _COUNT,
-                    "choices": shapes.array(MEASURED_CHOICE),
-                }
-            )
-        ),
-    }
-)
+_SHAPES: dict[object, shapes.Shape] = {
+    int: shapes.integer(),
+    float: shapes.number(-1e300, 1e300),
+    str: shapes.text,
+    list[int]: shapes.array(shapes.integer(), 2),
+    dict[str, Any]: shapes.record({}),
+}
+
+
+def _shape(content: type) -> shapes.Shape:
+    """A record with the keys of a TypedDict."""
+    return shapes.record({key: _SHAPES[kind] for key, kind in get_type_hints(content).items()})
+
+
+MEASURED_CHOICE = _shape(MeasuredChoice)
+_SHAPES[list[MeasuredChoice]] = shapes.array(MEASURED_CHOICE)
+_SHAPES[list[MeasuredTensor]] = shapes.array(_shape(MeasuredTensor))
+_SENSITIVITY = _shape(Sensitivity)
 
 
 def load_sensitivity(directory: Path) -> Sensitivity:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantkit.graph.rewrites.attention import fuse_attention
+from quantkit.graph.rewrites.attention import ATTENTION
 from tests.graph.graphs import model_of, noise, operators, run
 
 STEPS, HEADS, WIDTH, ROWS = 3, 2, 4, 7
@@ -42,7 +42,7 @@ def feeds(batch: int) -> dict[str, np.ndarray]:
 def test_scale_goes_to_the_product_and_not_to_the_bias(batch: int) -> None:
     model = model_of(graph(), **CONSTANTS)
     expected = run(model, **feeds(batch))
-    assert fuse_attention(model) == 1
+    assert ATTENTION.apply(model) == 1
     assert operators(model)["MultiHeadAttention"] == 1
     assert operators(model)["Softmax"] == 0
     for ours, theirs in zip(run(model, **feeds(batch)), expected, strict=True):
@@ -52,10 +52,10 @@ def test_scale_goes_to_the_product_and_not_to_the_bias(batch: int) -> None:
 def test_a_scale_that_is_computed_stays() -> None:
     text = graph(scale="factor").replace("scaled =", "factor = ReduceMean(bias)\n  scaled =")
     model = model_of(text, **CONSTANTS)
-    assert fuse_attention(model) == 0
+    assert ATTENTION.apply(model) == 0
 
 
 def test_a_query_with_its_heads_elsewhere_stays() -> None:
     text = graph().replace("query = Transpose <perm = [0, 2, 1, 3]> (q)", "query = Identity (q)")
     text = text.replace("float[batch, 3, 2, 4] q", "float[batch, 2, 3, 4] q")
-    assert fuse_attention(model_of(text, **CONSTANTS)) == 0
+    assert ATTENTION.apply(model_of(text, **CONSTANTS)) == 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantkit.graph.rewrites.causal_convolution import fuse_causal_convolutions
+from quantkit.graph.rewrites.causal_convolution import CAUSAL_CONVOLUTION
 from tests.graph.graphs import model_of, noise, operators, run
 
 STEPS, CHANNELS, KERNEL = 3, 4, 5
@@ -43,7 +43,7 @@ def test_frames_and_next_cache_are_the_same(biased: bool, batch: int) -> None:
     model = model_of(graph(biased=biased), **constants())
     feeds = {"x": noise(3, batch, STEPS, CHANNELS), "cache": noise(4, batch, KERNEL - 1, CHANNELS)}
     expected = run(model, **feeds)
-    assert fuse_causal_convolutions(model) == 1
+    assert CAUSAL_CONVOLUTION.apply(model) == 1
     assert operators(model) == {"CausalConvWithState": 1}
     for ours, theirs in zip(run(model, **feeds), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -55,4 +55,4 @@ def test_frames_and_next_cache_are_the_same(biased: bool, batch: int) -> None:
     ids=["a cache of another length", "another slice for the next cache", "dilated"],
 )
 def test_other_convolutions_stay(text: str, start: int) -> None:
-    assert fuse_causal_convolutions(model_of(text, **constants(start))) == 0
+    assert CAUSAL_CONVOLUTION.apply(model_of(text, **constants(start))) == 0

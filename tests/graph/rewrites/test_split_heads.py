@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.graph.rewrites.split_heads import split_into_heads
+from quantkit.graph.rewrites.split_heads import SPLIT_HEADS
 from tests.graph.graphs import model_of, noise, operators, run
 
 GRAPH = """
@@ -28,11 +28,11 @@ def test_one_reshape_before_the_split_does_for_three_after_it() -> None:
     model = model_of(GRAPH.replace("OTHER", "shape"), **CONSTANTS)
     x = noise(1, 2, 3, 24)
     expected = run(model, x=x)
-    assert split_into_heads(model) == 1
+    assert SPLIT_HEADS.apply(model) == 1
     assert operators(model) == {"Reshape": 1, "Split": 1, "Neg": 3}
     for ours, theirs in zip(run(model, x=x), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_parts_that_take_other_shapes_stay() -> None:
-    assert split_into_heads(model_of(GRAPH.replace("OTHER", "turned"), **CONSTANTS)) == 0
+    assert SPLIT_HEADS.apply(model_of(GRAPH.replace("OTHER", "turned"), **CONSTANTS)) == 0

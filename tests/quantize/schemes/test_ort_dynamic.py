@@ -14,9 +14,9 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.graphs import quantize_model
+from quantkit.quantize.inventory import float_constants
 from quantkit.quantize.settings import OrtDynamicSettings
 from quantkit.quantize.storage.stored import stored_tensors
-from quantkit.quantize.storage.tensors import float_constants
 from quantkit.runtime.audio import read_audio
 from quantkit.runtime.trace import run as run_candidate
 from quantkit.runtime.transcriber import Transcriber
@@ -116,6 +116,34 @@ def test_what_is_read_back_is_what_the_runtime_multiplies_with(tmp_path: Path) -
         "second": True,
         "table": True,
     }
+
+
+@pytest.mark.parametrize(("value", "stored"), [(-1e30, ["second"]), (0.0, ["first", "second"])])
+def test_products_with_a_barrier_stay_whatever_their_name(
+    tmp_path: Path, value: float, stored: list[str]
+) -> None:
+    path = save_graph(
+        tmp_path / "net.onnx",
+        [
+            helper.make_node("Greater", ["x", "zero"], ["there"]),
+            helper.make_node("Where", ["there", "x", "barrier"], ["masked"]),
+            helper.make_node("Transpose", ["masked"], ["turned"], perm=[1, 0]),
+            helper.make_node("MatMul", ["turned", "first"], ["a"], name="a"),
+            helper.make_node("Relu", ["a"], ["b"]),
+            helper.make_node("MatMul", ["b", "second"], ["y"], name="y"),
+        ],
+        {"x": [24, 24]},
+        ["y"],
+        {
+            "zero": np.array(0, np.float32),
+            "barrier": np.array(value, np.float32),
+            "first": matrix(24, 16, 1),
+            "second": matrix(16, 8, 2),
+        },
+    )
+    quantize_file(path, OrtDynamicSettings(), tmp_path / "small.onnx", Silent())
+    names = [tensor.name for tensor in stored_tensors(load_model(tmp_path / "small.onnx"))]
+    assert names == stored
 
 
 def test_an_lstm_is_accounted_for(tmp_path: Path) -> None:

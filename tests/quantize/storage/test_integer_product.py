@@ -17,7 +17,8 @@ from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.settings import Int8DynamicSettings
 from quantkit.quantize.storage.blocks import QuantizedMatrix
-from quantkit.quantize.storage.integer_product import RELU, SIGNED, SILU, RowGrid, signed, unsigned
+from quantkit.quantize.storage.integer_product import RELU, SIGNED, SILU, RowGrid
+from quantkit.quantize.storage.packing import signed, unsigned
 from quantkit.quantize.storage.stored import stored_tensors
 from tests.quantize.graphs import matrix, run, save_graph
 

@@ -69,8 +69,6 @@ def test_matrices_survive_packing(
     for name in ("codes", "scales", "zero_points", "bits", "rows"):
         np.testing.assert_array_equal(getattr(back, name), getattr(quantized, name))
     np.testing.assert_array_equal(back.dequantize(), quantized.dequantize())
-    parts: list[NDArray[Any] | None] = [packed.codes, packed.scales, packed.zero_points]
-    assert packed.nbytes == sum(part.nbytes for part in parts if part is not None)
 
 
 def test_zero_points_go_where_all_are_the_middle() -> None:

@@ -13,9 +13,9 @@ from onnx import helper
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model, save_model
 from quantkit.quantize.graphs import quantize_graphs
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.schemes.registry import quantize_matrix
 from quantkit.quantize.settings import Bits, BlockScheme, BlockSize, Rule
-from quantkit.quantize.storage.tensors import GraphReport
 from tests.quantize.every_scheme import SCHEMES
 from tests.quantize.graphs import matrix, run, save_graph
 

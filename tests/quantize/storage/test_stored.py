@@ -14,7 +14,13 @@ from quantkit.core.errors import InputError
 from quantkit.core.progress import Silent
 from quantkit.graph.files import load_model
 from quantkit.quantize.schemes.rtn import round_to_nearest
-from quantkit.quantize.settings import RtnSettings, Rule
+from quantkit.quantize.settings import (
+    FileScheme,
+    Int8DynamicSettings,
+    OrtDynamicSettings,
+    RtnSettings,
+    Rule,
+)
 from quantkit.quantize.storage.blocks import QuantizedMatrix
 from quantkit.quantize.storage.stored import dequantized, stored_tensors
 from tests.quantize.graphs import matrix, run, save_graph, two_layers
@@ -60,6 +66,36 @@ def test_a_table_is_read_as_the_runtime_looks_it_up(tmp_path: Path) -> None:
     assert name == "table"
     assert isinstance(table, QuantizedMatrix)
     np.testing.assert_array_equal(run(tmp_path / "small.onnx")[0], table.dequantize().T)
+
+
+@pytest.mark.parametrize(
+    "settings", [RtnSettings(), Int8DynamicSettings(), OrtDynamicSettings()], ids=lambda s: s.scheme
+)
+def test_a_name_that_ends_as_those_of_turned_tensors_do_is_kept(
+    tmp_path: Path, settings: FileScheme
+) -> None:
+    names = ["w_transposed", "w_q4", "w_Transposed"]
+    path = save_graph(
+        tmp_path / "net.onnx",
+        [helper.make_node("MatMul", ["x", name], [f"y{name}"]) for name in names],
+        {"x": [1, 32]},
+        [f"y{name}" for name in names],
+        {name: matrix(32, 32, seed) for seed, name in enumerate(names)},
+    )
+    quantize_file(path, settings, tmp_path / "small.onnx", Silent())
+    stored = stored_tensors(load_model(tmp_path / "small.onnx"))
+    assert [tensor.name for tensor in stored] == names
+    assert not any(tensor.transposed for tensor in stored)
+
+
+def test_files_without_metadata_are_read_by_the_names_of_their_tensors(tmp_path: Path) -> None:
+    quantize_file(two_layers(tmp_path / "net.onnx"), RtnSettings(), tmp_path / "new.onnx", Silent())
+    model = load_model(tmp_path / "new.onnx")
+    new = {t.name: (t.shape, t.transposed, t.nbytes) for t in stored_tensors(model)}
+    for value in model.graph.initializers.values():
+        value.metadata_props.clear()
+    old = {t.name: (t.shape, t.transposed, t.nbytes) for t in stored_tensors(model)}
+    assert old == new
 
 
 def test_shared_codes_are_read_once_and_float_zero_points_refused(tmp_path: Path) -> None:

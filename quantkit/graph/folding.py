@@ -1,4 +1,4 @@
-"""Dead shape arithmetic: shapes that are known; reshapes, slices and casts that change nothing.
+"""What is known before a graph runs is computed once, here; what changes nothing goes.
 
 The batch axis is open, but a Reshape has room for one open size, and equal symbols are equal sizes.
 """
@@ -8,12 +8,29 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
+from onnxscript import optimizer
 
 from quantkit.graph.constants import add_constant, constant_of
-from quantkit.graph.transposed import remove_node
+from quantkit.graph.rewrite import remove_node
 
+# More elements than any mask, shape or position index has, fewer than any weight matrix.
+FOLDED_ELEMENTS = 8192
 SAME_SHAPE = ("Reshape", "Expand", "Unsqueeze", "Squeeze")
+
+
+def fold_constants(model: ir.Model) -> int:
+    """Fold what depends on small constants, in place; returns how many nodes disappeared.
+
+    Weights are left alone: `fold_weight_transposes` needs no memory for them.
+    """
+    before = len(model.graph)
+    optimizer.fold_constants(
+        model, input_size_limit=FOLDED_ELEMENTS, output_size_limit=FOLDED_ELEMENTS
+    )
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    RemoveUnusedNodesPass()(model)
+    return before - len(model.graph)
 
 
 def drop_shape_arithmetic(model: ir.Model) -> int:
