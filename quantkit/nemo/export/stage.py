@@ -140,7 +140,8 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
         "max_symbols": _max_symbols(model),
     }
     settings = StreamingSettings.from_dict(content)
-    return content | {"algorithmic_latency_s": algorithmic_latency(settings)}
+    latency = {"algorithmic_latency_s": algorithmic_latency(settings)}
+    return content | latency | {"contract": settings.contract.as_json()}
 
 
 def _max_symbols(model: EncDecRNNTBPEModel) -> int:
