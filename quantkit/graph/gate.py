@@ -70,8 +70,9 @@ def check(name: str, reference: Outputs, candidate: Outputs) -> float:
     for index, (expected, actual) in enumerate(zip(reference, candidate, strict=True)):
         for key in expected:
             a, b = _valid(key, expected), _valid(key, actual)
-            moved = float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(a).max(initial=0)))
-            if not moved <= error:  # also true for NaN
+            difference = np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0)
+            moved = float(difference / max(1.0, np.abs(a).max(initial=0)))
+            if moved > error:
                 error, output, step = moved, key, index
     if not error <= TOLERANCE:
         raise FusionError(

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 
 from quantkit.core.progress import Silent
 from quantkit.graph import fusion as fuse_stage
@@ -45,6 +47,15 @@ def test_every_layer_is_matched(chunk_ms: int, fused: Stage) -> None:
     assert count["Conv"] == count["Relu"] + 2
     assert count["Transpose"] == layers + 1
     assert count["Reshape"] <= 2 * layers + 5
+
+
+def test_nan_in_one_output_is_refused_whatever_the_next_one_is() -> None:
+    ones = np.ones(3, np.float32)
+    exact: dict[str, NDArray[np.generic]] = {"first": ones, "second": ones}
+    broken = exact | {"first": np.full(3, np.nan, np.float32)}
+    assert gate.check("none", [exact], [exact]) == 0
+    with pytest.raises(gate.FusionError, match="output 'first' of step 0 moved by inf"):
+        gate.check("broken", [exact], [broken])
 
 
 def test_errors_are_rounding(fused: Stage) -> None:
