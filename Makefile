@@ -12,7 +12,7 @@ SUITE ?= recipes/suites/demo.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help build compare test fuzz lint bench bundle publish quantizers clean
+.PHONY: help build compare test check fuzz lint docs size try-wheel bench bundle publish quantizers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,7 +25,10 @@ compare: .venv/.ready ## schemes side by side on SUITE: a report, gates, and BAS
 	@$(BIN)/quantkit compare $(SCHEMES) --suite $(SUITE) --out comparison $(BASELINE:%=--baseline %)
 
 test: .venv/.ready .venv/.chromium ## every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: lint ## lint, and the tests that take no more than a moment
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 fuzz: .venv/.ready ## thousands of damaged inputs; `make test` tries some hundreds of them
 	@FUZZ=long $(BIN)/python -m pytest tests/fuzz
@@ -35,6 +38,16 @@ lint: .venv/.ready ## ruff, mypy and the import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: .venv/.docs ## the pages with the Python API, links checked, into build/site
+	@$(BIN)/python docs/make_reference.py
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
+
+size: .venv/.ready ## lines by room, and the difference to the main branch
+	@$(BIN)/python -m benchmarks.size
+
+try-wheel: ## the built wheel in empty environments: a transcript, and a build of the demo
+	@sh benchmarks/try_wheel.sh
 
 bench: build ## speed, memory and size of the artifact of RECIPE
 	@$(BIN)/quantkit bench $(ARTIFACT) $(CLIPS:%=--audio %)
@@ -56,8 +69,15 @@ clean: ## remove artifacts, the stage store and the tools' caches; the environme
 # The tests open the report in a browser.
 .venv/.chromium: .venv/.ready
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  { echo "make test: installing Chromium, which the tests open reports in (apt-get)"; \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 	  { echo "make test needs Chromium (Debian package: chromium)" >&2; exit 1; }
+	@touch $@
+
+# In an environment of its own, so that its pins meet no others.
+.venv/.docs: pyproject.toml .venv/.ready
+	@test -x .venv/docs/bin/python || $(PYTHON) -m venv .venv/docs
+	.venv/docs/bin/python -m pip install --quiet 'mkdocs-material>=9.5,<10' 'mkdocstrings[python]>=1.0,<2'
 	@touch $@
 
 # torch first: what depends on it would otherwise choose another build of it.

@@ -40,7 +40,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_quantkit_in_ten_lines() -> None:
     built = build("tiny.yaml")
     assert all(gate.passed for gate in built.gates)
-    assert Transcriber.load(built.artifact).transcribe("a.wav").tokens
+    assert Transcriber.load(built.artifact).transcribe(Path("a.wav")).tokens
     assert main(["verify", str(built.artifact)]) == 0
     [encoder] = Path(".quantkit/store/fuse").glob("*/files/encoder.onnx")
     assert quantize(encoder, "encoder.onnx", scheme="kquant", bits=4)["bits_per_weight"] < 8
