@@ -50,11 +50,9 @@ def test_every_layer_is_matched(chunk_ms: int, fused: Stage) -> None:
 
 
 def test_nan_in_one_output_is_refused_whatever_the_next_one_is() -> None:
-    exact: dict[str, NDArray[np.generic]] = {
-        "first": np.ones(3, np.float32),
-        "second": np.ones(3, np.float32),
-    }
-    broken: dict[str, NDArray[np.generic]] = exact | {"first": np.full(3, np.nan, np.float32)}
+    ones = np.ones(3, np.float32)
+    exact: dict[str, NDArray[np.generic]] = {"first": ones, "second": ones}
+    broken = exact | {"first": np.full(3, np.nan, np.float32)}
     assert gate.check("none", [exact], [exact]) == 0
     with pytest.raises(gate.FusionError, match="output 'first' of step 0 moved by inf"):
         gate.check("broken", [exact], [broken])
