@@ -21,7 +21,7 @@ from quantkit.bundle.manifest import MANIFEST, file_problems, load_manifest, sea
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, recover
 from quantkit.core.strict_json import read_json
-from quantkit.core.targets import check_directory
+from quantkit.core.targets import check_directory, check_replaceable
 from quantkit.evaluate.gates import recipe_gates
 from quantkit.quantize.widths.budget import ALLOCATION
 from quantkit.recipe.schema import Recipe
@@ -97,11 +97,7 @@ def build(
 
 def _check(recipe: Recipe, out: Path) -> None:
     """Everything that can be refused before the long work."""
-    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
-        raise InputError(
-            f"--out {out}: exists and is no artifact of quantkit, accepted: a new or empty "
-            "directory, or an artifact to replace"
-        )
+    check_replaceable("--out", out, MANIFEST, "artifact")
     utterances = read_manifest(Path(recipe.verify.manifest))
     if recipe.verify.gates.wer_difference is not None and all(
         utterance.text is None for utterance in utterances

@@ -15,10 +15,9 @@ from quantkit.build.speech import check_speech
 from quantkit.build.stages import calibration_chain
 from quantkit.build.store import Store
 from quantkit.calibrate.statistics import REPORT
-from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory
 from quantkit.core.strict_json import read_json
-from quantkit.core.targets import check_directory
+from quantkit.core.targets import check_directory, check_replaceable
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import parse_source
 
@@ -57,11 +56,7 @@ def check_copy(out: Path) -> None:
         InputError: `out` holds other files or cannot be written.
     """
     check_directory("--out", out)
-    if out.exists() and not (out / REPORT).is_file() and (out.is_file() or any(out.iterdir())):
-        raise InputError(
-            f"--out {out}: exists and holds no statistics of quantkit, accepted: a new or empty "
-            "directory, or statistics to replace"
-        )
+    check_replaceable("--out", out, REPORT, "statistics")
 
 
 def copy_statistics(calibrated: Calibrated, out: Path) -> None:

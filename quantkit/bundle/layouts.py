@@ -16,6 +16,7 @@ from quantkit.bundle.sherpa import write_sherpa
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, sha256_json, write_json, write_text
 from quantkit.core.integrity import file_facts
+from quantkit.core.targets import check_replaceable
 from quantkit.runtime.settings import StreamingSettings
 
 Layout = Literal["native", "genai", "sherpa"]
@@ -78,8 +79,4 @@ def _copied(manifest: dict[str, Any], layouts: Sequence[Layout]) -> list[str]:
 def _check_out(artifact: Path, out: Path) -> None:
     if out.resolve() == artifact.resolve():
         raise InputError(f"--out: found the artifact {artifact} itself; give another directory")
-    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
-        raise InputError(
-            f"--out: found {out}, which is no bundle and is not empty; accepted: a new or empty "
-            "directory, or a bundle to replace"
-        )
+    check_replaceable("--out", out, MANIFEST, "bundle")

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import shutil
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 from quantkit.core.errors import InputError, MissingExtraError, QuantkitError
 from quantkit.core.files import size_text
 
 EXPECTED = (QuantkitError, OSError, MemoryError, ModuleNotFoundError)
-#: Importable names of the optional extras, for the message when one is missing.
-_EXTRAS = {
-    "build": "torch nemo onnx onnx_ir onnxscript numba matplotlib pydantic ruamel filelock "
-    "sentencepiece kaldialign scipy threadpoolctl psutil grimp whisper_normalizer",
-    "eval": "datasets joblib jinja2 junitparser",
-    "clients": "onnxruntime_genai sherpa_onnx",
-    "cluster": "dask distributed",
-    "hub": "huggingface_hub httpx2",
-}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
@@ -42,11 +35,30 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 def _explain_missing(error: ModuleNotFoundError) -> tuple[int, str]:
     name = (error.name or "").partition(".")[0]
-    extras = [extra for extra, names in _EXTRAS.items() if name in names.split()]
-    if not extras:
+    extra = extra_of(name)
+    if extra is None:
         raise error
-    missing = MissingExtraError(name, extras[0])
+    missing = MissingExtraError(name, extra)
     return missing.exit_code, str(missing)
+
+
+def extra_of(module: str) -> str | None:
+    """The extra that brings an importable name, by the requirements in the package's metadata.
+
+    A distribution is recognized by the words of its name: nemo by nemo_toolkit[asr].
+    """
+    wanted = _words(module)
+    for requirement in metadata.requires("quantkit") or []:
+        extra = re.search(r"extra == [\"'](\w+)[\"']", requirement)
+        name = _words(re.split(r"[<>=!~;]", requirement, maxsplit=1)[0])
+        places = range(len(name) - len(wanted) + 1)
+        if any(name[place : place + len(wanted)] == wanted for place in places):
+            return extra[1] if extra else None  # what every installation has stands first
+    return None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
 
 
 def _explain_system(error: OSError) -> str:

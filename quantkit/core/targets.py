@@ -36,6 +36,25 @@ def check_file(option: str, path: Path) -> None:
             _try_place(real)
 
 
+def check_replaceable(option: str, out: Path, marker: str, what: str) -> None:
+    """Refuse a directory of something else, which would be replaced.
+
+    Args:
+        option: where the path was given, for messages.
+        out: the directory.
+        marker: the file by which what may be replaced is known.
+        what: the words for it.
+
+    Raises:
+        InputError: it is a file, or a directory with other files.
+    """
+    if out.exists() and not (out / marker).is_file() and (out.is_file() or any(out.iterdir())):
+        raise InputError(
+            f"{option} {out}: exists and holds no {what} of quantkit, accepted: a new or empty "
+            f"directory, or one with {what} to replace"
+        )
+
+
 def check_directory(option: str, path: Path, inputs: Iterable[Path] = ()) -> None:
     """Refuse a directory that could not be written, as a whole, in the place of an older one.
 

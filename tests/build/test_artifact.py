@@ -293,7 +293,7 @@ def test_a_missed_gate_still_leaves_the_artifact(workshop, monkeypatch) -> None:
 def test_a_directory_of_something_else_is_not_overwritten(workshop, monkeypatch) -> None:
     ARTIFACT.mkdir(parents=True)
     (ARTIFACT / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="is no artifact"):
+    with pytest.raises(InputError, match="holds no artifact"):
         toy_build(monkeypatch, workshop)
     assert (ARTIFACT / "thesis.tex").read_text() == "years of work"
 

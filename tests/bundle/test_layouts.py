@@ -85,7 +85,7 @@ def test_a_damaged_artifact_is_refused_by_file(
 
 def test_what_is_no_bundle_is_not_replaced(artifacts: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
-    with pytest.raises(InputError, match="is no bundle and is not empty"):
+    with pytest.raises(InputError, match="holds no bundle of quantkit"):
         bundle_artifact(artifacts["int4"], ["genai"], tmp_path)
     assert (tmp_path / "precious").read_text() == "mine"
     with pytest.raises(InputError, match=r"the artifact .* itself"):

@@ -247,7 +247,7 @@ def test_a_bug_is_told_without_a_traceback() -> None:
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("build recipe.yaml --out .", "exists and is no artifact of quantkit"),
+        ("build recipe.yaml --out .", "exists and holds no artifact of quantkit"),
         ("build recipe.yaml --out one.wav/made", "one.wav is a file"),
         ("build recipe.yaml --store made/store --out made", "would replace made/store"),
         ("build recipe.yaml --store kept --out kept/made", "lies in the store"),
