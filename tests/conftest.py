@@ -20,7 +20,33 @@ for _library in ("OMP", "NUMBA"):  # a worker inherits what this sets in the pro
 ROOT = Path(__file__).parent.parent
 CHUNKS_MS = (80, 160, 560, 1120)
 
+#: Files that take longest; with several processes they have to begin first.
+LONGEST = (
+    "build/comparison/test_run.py",
+    "nemo/export/test_encoder.py",
+    "benchmarks/test_incumbent.py",
+    "test_main_job.py",
+    "nemo/export/test_variants.py",
+    "quantize/schemes/test_olive.py",
+    "bench/test_steps.py",
+    "demo/test_train.py",
+    "fuzz/test_onnx.py",
+    "bundle/test_clients.py",
+    "bundle/test_client.py",
+    "calibrate/sensitivity/test_layers.py",
+    "runtime/test_prepared.py",
+    "runtime/test_carry_over.py",
+    "evaluate/test_depth.py",
+    "evaluate/test_kill.py",
+)
+
 Stage = Callable[[int], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; each stays whole."""
+    rank = {str(ROOT / "tests" / name): number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
 
 
 def each_once(

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantkit.cli import main
 from quantkit.core.files import sha256_file
 from quantkit.evaluate.words import word_errors
 from quantkit.runtime.transcriber import Transcriber
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 SPEECH = 6
@@ -33,11 +37,15 @@ def speech(parity_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return manifest
 
 
-def build(workshop: Path, speech: Path) -> subprocess.Popen[str]:
+def words_of(workshop: Path, speech: Path) -> list[str]:
     words = ["build", "recipes/demo-int4-kquant.yaml", "--set", f"verify.manifest={speech}"]
     # Six prompts are too few for the recipe's gates.
     words += ["--set", "verify.gates={token_error_rate: 0.99}"]
-    words += ["--store", str(workshop / "store"), "--out", str(workshop / "artifact")]
+    return [*words, "--store", str(workshop / "store"), "--out", str(workshop / "artifact")]
+
+
+def build(workshop: Path, speech: Path) -> subprocess.Popen[str]:
+    words = words_of(workshop, speech)
     command = [sys.executable, "-m", "quantkit.cli", *words]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -75,7 +83,8 @@ def digests(directory: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def undisturbed(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workshop = tmp_path_factory.mktemp("undisturbed")
-    finish(workshop, speech)
+    with chdir(ROOT):
+        assert main(words_of(workshop, speech)) == 0
     return workshop / "artifact"
 
 

@@ -8,6 +8,8 @@ import pytest
 from quantkit.cli import main
 from tests.bench.graphs import write_encoder
 
+pytestmark = pytest.mark.slow
+
 
 def test_bench_prints_tables_and_writes_the_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

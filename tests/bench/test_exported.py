@@ -11,6 +11,8 @@ import pytest
 from quantkit.bench.exported import ExportedSettings, GreedySearch
 from quantkit.core.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 class Counted:
     """A session that counts its runs."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from quantkit.bench.peaks import SIZE, Peaks, measure_peaks
 
 
+@pytest.mark.slow
 def test_peaks_are_rates_that_a_processor_can_have() -> None:
     """From a slow board to a big server: a wrong unit is off by a factor of at least 8."""
     found = measure_peaks(1)

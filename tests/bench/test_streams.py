@@ -26,6 +26,7 @@ def test_streams_need_audio() -> None:
         parse_counts("1,8", [])
 
 
+@pytest.mark.slow
 def test_together_is_faster_on_the_demo(demo_artifact: Path, tmp_path: Path) -> None:
     audio = tmp_path / "a.wav"
     noise = np.random.default_rng(0).normal(scale=0.1, size=5 * 16_000)

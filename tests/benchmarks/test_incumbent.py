@@ -20,6 +20,8 @@ from quantkit.runtime.audio import read_audio
 from tests.models.random_model import build_model, save_model
 from tests.models.shape import SMALL
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -81,7 +83,6 @@ def model_with_constant(path: Path) -> None:
     )
 
 
-@pytest.mark.slow
 def test_an_olive_pass_is_run_and_measured_and_its_model_loads(tmp_path: Path) -> None:
     before, after = (tmp_path / name / "encoder.onnx" for name in ("before", "after"))
     model_with_constant(before)
@@ -99,7 +100,6 @@ def test_an_olive_pass_is_run_and_measured_and_its_model_loads(tmp_path: Path) -
     np.testing.assert_array_equal(found, np.ones((16, 32)))
 
 
-@pytest.mark.slow
 def test_every_incumbent_is_a_recognizer_with_its_own_weights(incumbents: Path) -> None:
     report = json.loads((incumbents / "incumbent.json").read_text())
     found = find_candidates([incumbents / name for name in ("fp32", "kquant", "int8")])
@@ -123,7 +123,6 @@ def test_every_incumbent_is_a_recognizer_with_its_own_weights(incumbents: Path) 
     assert "MatMulInteger" in networks["int8", "joiner"]
 
 
-@pytest.mark.slow
 def test_the_float_incumbent_says_what_nemo_says_of_the_same_windows(
     incumbents: Path, demo_checkpoint: Path, parity_manifest: Path
 ) -> None:

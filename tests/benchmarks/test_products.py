@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 
 from benchmarks.products import write_products
 from quantkit.graph.files import load_model
 from quantkit.quantize.storage.matrices import find_matrices
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_matrix_of_a_model_is_in_one_product(demo_artifact: Path, tmp_path: Path) -> None:

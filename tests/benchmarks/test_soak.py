@@ -22,6 +22,7 @@ def test_a_leak_is_told_from_noise(leak: int, beyond: bool) -> None:
     assert found.beyond_noise == beyond
 
 
+@pytest.mark.slow
 def test_streaming_an_artifact_is_flat(
     demo_artifact: Path, parity_manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

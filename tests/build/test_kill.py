@@ -11,6 +11,8 @@ import pytest
 from quantkit.core.files import sha256_file
 from tests.build.toy import ARTIFACT, make_workshop, toy_build
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 POINTS = [
     "export inside encoder.onnx",

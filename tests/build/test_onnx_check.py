@@ -17,6 +17,8 @@ from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.settings import RtnSettings
 from tests.quantize.graphs import save_graph, two_layers
 
+pytestmark = pytest.mark.slow
+
 
 def quantized(folder: Path) -> tuple[Path, Path, GraphReport]:
     model = two_layers(folder / "net.onnx")

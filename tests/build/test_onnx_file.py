@@ -29,6 +29,8 @@ from quantkit.quantize.storage.packing import PackedMatrix, unpack
 from tests.build import encoders
 from tests.quantize.graphs import matrix, run, save_graph, two_layers
 
+pytestmark = pytest.mark.slow
+
 EXACT = KQuantSettings(accuracy_level=0)
 
 

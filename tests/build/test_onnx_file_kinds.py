@@ -38,6 +38,7 @@ def error(before: Path, after: Path, **feeds: NDArray[Any]) -> float:
     return max(float(np.linalg.norm(b - a) / np.linalg.norm(a)) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SCHEMES, ids=lambda settings: str(settings["scheme"]))
 @pytest.mark.parametrize("width", [48, 384])
 def test_a_constant_that_is_table_and_matrix_in_both_ways(
@@ -118,6 +119,7 @@ def test_weights_that_are_also_inputs_become_constants(tmp_path: Path, version: 
         assert report["notes"] == ["weights that were also inputs are constants now: 'w'"]
 
 
+@pytest.mark.slow
 def test_a_table_of_masks_stays_float_and_nan_is_refused(tmp_path: Path) -> None:
     table = matrix(8, 16)
     table[2, 3] = -np.inf
@@ -192,6 +194,7 @@ def test_an_infinite_hessian_is_refused_by_name(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"m.onnx", "run.npz"}
 
 
+@pytest.mark.slow
 def test_16_bit_floats_are_left_alone_by_onnx_runtimes_quantizer(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
@@ -222,6 +225,7 @@ def statistics(folder: Path, **diagonals: NDArray[np.float32]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["gptq", "kquant"])
 def test_statistics_of_a_recipe_serve_its_graphs(tmp_path: Path, scheme: str) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]

@@ -22,6 +22,8 @@ from quantkit.speech.manifest import Utterance
 from tests.bundle.conftest import as_artifact
 from tests.conftest import CHUNKS_MS, Stage
 
+pytestmark = pytest.mark.slow
+
 
 def mel_of(audio: Path, settings: StreamingSettings) -> np.ndarray:
     """Features of a recording and a second and a half of silence, what is very quiet silenced."""
@@ -76,7 +78,6 @@ def test_every_token_is_the_native_runtimes(
         assert max(errors) < 5e-5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("chunk_ms", CHUNKS_MS)
 def test_every_chunk_length_passes_the_gate(fused: Stage, chunk_ms: int, tmp_path: Path) -> None:
     artifact = as_artifact(fused(chunk_ms), tmp_path / "artifact")

@@ -25,6 +25,8 @@ from quantkit.runtime.tokens import Vocabulary
 from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import Utterance
 
+pytestmark = pytest.mark.slow
+
 #: The most token errors against the native runtime, as shares; what was measured is in the README.
 #: genai computes the last mel frame of each chunk without its last 40 samples, sherpa-onnx all of
 #: them under a periodic window and above a floor. int4 turns at smaller changes than fp32.

@@ -13,6 +13,8 @@ from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError
 from quantkit.runtime.settings import StreamingSettings
 
+pytestmark = pytest.mark.slow
+
 
 def test_layouts_share_the_weights_of_the_artifact(
     artifacts: dict[str, Path], bundles: dict[str, Path]

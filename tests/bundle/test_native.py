@@ -86,6 +86,7 @@ def test_what_loading_keeps_is_no_part_of_an_artifact(model, artifact, tmp_path)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(),

@@ -280,6 +280,7 @@ def test_hessians_that_the_disk_cannot_hold_are_refused_first(
     calibrated(model, recordings, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_demo_model(fused: Stage, parity_manifest: Path, tmp_path: Path) -> None:
     model = fused(560)
     recordings = [utterance.audio for utterance in read_manifest(parity_manifest)[:2]]

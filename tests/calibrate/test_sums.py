@@ -29,6 +29,7 @@ def hessian(sums: MomentSums, name: str, path: Path) -> Array:
 
 
 # Up to 600 channels: a matrix is made whole in stripes of 256 rows.
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     channels=st.integers(1, 600),

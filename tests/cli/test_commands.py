@@ -176,6 +176,7 @@ def test_wrong_speech_is_told_with_its_place(workshop, capsys) -> None:
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quantize_any_onnx_file(tmp_path, capsys) -> None:
     import numpy as np
     import onnx_ir as ir
@@ -226,6 +227,7 @@ def test_a_missing_extra_is_exit_code_3() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_bug_is_told_without_a_traceback() -> None:
     script = (
         "import sys\n"

@@ -15,6 +15,8 @@ from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import Inventory
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 TENSORS = ("predictor/embedding.weight", "joint/encoder.weight", "joint/output.1.weight")
 RECIPE = """schema: 1
 name: few

@@ -130,6 +130,7 @@ def test_standard_input_is_a_file(tiny_artifact, wav, text) -> None:
     assert json.loads(done.stdout)["file"] == "-"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
 def test_json_is_json_in_any_encoding(tiny_artifact, wav, tmp_path, encoding) -> None:
     """With what libsndfile would print for a damaged file, which C keeps until the end."""
@@ -229,6 +230,7 @@ def _command(*words: str) -> list[str]:
     return [sys.executable, "-m", "quantkit.cli", *words]
 
 
+@pytest.mark.slow
 def test_partial_text_on_a_terminal_only(tiny_artifact, wav, text) -> None:
     main_end, child_end = pty.openpty()
     command = _command("transcribe", str(tiny_artifact), str(wav))
@@ -248,6 +250,7 @@ def test_partial_text_on_a_terminal_only(tiny_artifact, wav, text) -> None:
     assert said.decode().replace("\r\n", "\n").endswith(f"\x1b[K{text}\n")
 
 
+@pytest.mark.slow
 def test_the_runtime_needs_no_extra(tiny_artifact, wav, text) -> None:
     script = (
         f"{without(BUILD_EXTRA)}\n"
@@ -258,6 +261,7 @@ def test_the_runtime_needs_no_extra(tiny_artifact, wav, text) -> None:
     assert (done.returncode, done.stdout) == (0, f"{text}\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_line(tiny_artifact, wav) -> None:
     # A shell's background jobs, and so a CI's, start with SIGINT ignored.
     command = ["env", "--default-signal=INT"]
@@ -272,6 +276,7 @@ def test_an_interrupt_is_one_line(tiny_artifact, wav) -> None:
         assert child.stderr.read() == told
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_quiet(tiny_artifact, wav) -> None:
     command = _command("transcribe", str(tiny_artifact), *[str(wav)] * 50)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:

@@ -36,6 +36,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             read_npz(path)
 
 
+@pytest.mark.slow
 def test_flips_are_told_or_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     given: dict[str, Any] = {

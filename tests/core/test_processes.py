@@ -25,6 +25,7 @@ def test_a_command_is_timed_and_its_end_shown(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
+@pytest.mark.slow
 def test_memory_is_the_commands_own(tmp_path: Path) -> None:
     ballast = np.ones(60_000_000)  # this process is big; the command is not
     small = run_measured([sys.executable, "-c", "pass"], tmp_path / "small")
@@ -42,6 +43,7 @@ run_measured([sys.executable, "-c", code], Path("log"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_command_ends_with_the_one_that_started_it(tmp_path: Path, how: signal.Signals) -> None:
     command = ["env", "--default-signal=INT", sys.executable, "-c", _PARENT]

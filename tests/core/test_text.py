@@ -23,6 +23,7 @@ def test_a_name_stays_on_its_line() -> None:
     assert one_line("a\nb\t\x1b") == r"a\nb\t\x1b"
 
 
+@pytest.mark.slow
 def test_messages_are_bounded_and_printable() -> None:
     message = str(InputError("a.yaml:1: found '" + "\x1bé" * 10**6 + "', accepted: an integer"))
     assert len(message.encode()) <= MESSAGE_BYTES

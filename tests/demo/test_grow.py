@@ -13,6 +13,8 @@ from demo.grow import grow
 from demo.initial import initial_checkpoint, read_weights
 from demo.model import build, plain_weights
 
+pytestmark = pytest.mark.slow
+
 
 def model_of(layers: int, tokenizer: Path) -> Any:
     config = copy.deepcopy(settings.load())

@@ -12,6 +12,8 @@ from torch import Tensor
 from demo import config as settings
 from demo.model import between, build, export, plain_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tokenizer: Path) -> Any:

@@ -71,6 +71,7 @@ def pack(rounds: list[tuple[bytes, int, int]]) -> tuple[bytes, bytes]:
     return header + bytes(bits.stream), bytes(plain)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 40))
 def test_unpacks_literals_and_overlapping_copies(seed: int, count: int) -> None:

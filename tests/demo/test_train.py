@@ -112,6 +112,7 @@ def train(trainer: Trainer, first: int, last: int) -> torch.Tensor:
     return torch.cat([p.detach().reshape(-1) for p in trainer.parameters])
 
 
+@pytest.mark.slow
 def test_resumes_exactly(
     corpus: Corpus, config: dict[str, Any], tokenizer: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_resumes_exactly(
     assert torch.equal(train(resumed, 2, 3), expected)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(
     shards: Path, corpus: Corpus, config: dict[str, Any], tokenizer: Path, tmp_path: Path
 ) -> None:

@@ -165,5 +165,6 @@ def test_the_order_of_utterances_moves_an_interval_by_its_own_noise_only() -> No
     assert a == rate_interval(list(errors[0]), list(words))
 
 
+@pytest.mark.slow
 def test_eight_benchmarks_are_resampled_within_ten_seconds() -> None:
     assert resampling.measure() < 10

@@ -25,6 +25,8 @@ from quantkit.evaluate.evaluation import evaluate
 from quantkit.evaluate.workers import Workers
 from tests.evaluate.conftest import Disturbing, tree
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:

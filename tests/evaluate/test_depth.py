@@ -79,6 +79,7 @@ def test_speech_shorter_than_a_frame(
     assert errors[0] < ROUNDING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, 1e-3], ids=["zeros", "-60 dB"])
 def test_silence_stays_silent(level: float, nemo: NemoStreamer, artifact: Transcriber) -> None:
     noise = np.random.default_rng(0).normal(size=20 * SECOND) * level
@@ -87,6 +88,7 @@ def test_silence_stays_silent(level: float, nemo: NemoStreamer, artifact: Transc
     assert max(errors) < ROUNDING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silence", [HOP // 2, SECOND // 10, CHUNK, 7 * SECOND])
 def test_speech_after_silence(
     silence: int, nemo: NemoStreamer, artifact: Transcriber, clips: list[Array]

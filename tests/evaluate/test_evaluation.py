@@ -15,6 +15,8 @@ from quantkit.evaluate.results import Results
 from quantkit.evaluate.workers import Workers
 from tests.evaluate.conftest import graph_parts, graph_system, tree
 
+pytestmark = pytest.mark.slow
+
 ALONE = Workers()
 
 

@@ -24,6 +24,8 @@ from quantkit.evaluate.shards import Shard
 from quantkit.evaluate.workers import Workers, finish
 from tests.evaluate.conftest import Disturbing, graph_parts, tree
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -25,6 +25,8 @@ from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import Recording, Segment, read_manifest
 from tests.evaluate.conftest import tree
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 
 

@@ -171,6 +171,7 @@ def test_an_artifacts_files(seed, artifact, tmp_path, monkeypatch) -> None:
             assert name in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", rounds(40, 300))
 def test_a_model_without_a_manifest(seed, artifact, tmp_path) -> None:
     folder = shutil.copytree(artifact, tmp_path / "model")

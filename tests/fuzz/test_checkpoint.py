@@ -12,6 +12,8 @@ from quantkit.nemo.loading.checkpoint import load_checkpoint
 from tests.fuzz.trial import damaged, rounds, trial
 from tests.nemo.loading.hostile import CONFIGURATION, WEIGHTS, Parts, sound_parts, tar
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:

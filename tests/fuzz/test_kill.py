@@ -23,6 +23,8 @@ from tests.fuzz.trial import LONG
 from tests.quantize.graphs import matrix, save_graph
 from tests.runtime.conftest import tiny_artifact
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["tiny_artifact"]
 
 MOMENTS = 60 if LONG else 3

@@ -20,6 +20,8 @@ from quantkit.graph import apart
 from quantkit.quantize.settings import parse_settings
 from tests.fuzz.trial import damaged, rounds, trial
 
+pytestmark = pytest.mark.slow
+
 SCHEMES: tuple[dict[str, Any], ...] = (
     {"scheme": "rtn"},
     {"scheme": "kquant", "bits": 2},

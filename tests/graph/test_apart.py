@@ -64,6 +64,7 @@ def greedy(folder: Path) -> Path:
     return save_graph(folder / "greedy.onnx", nodes, {"x": [1]}, ["y"], {"shape": shape})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [endless, greedy])
 def test_a_graph_that_never_ends_or_takes_all_memory_harms_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object

@@ -87,6 +87,7 @@ def dropped_cache_mask(model: ir.Model) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [zeroed_position_bias, dropped_cache_mask])
 def test_a_rewrite_that_changes_numbers_is_refused_by_name(
     change: Callable[[ir.Model], int],
@@ -132,6 +133,7 @@ def test_a_layer_that_is_written_otherwise_is_refused(
         fuse_model(source, out, Silent())
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(exported: Stage, fused: Stage, tmp_path: Path) -> None:
     fuse_model(exported(560), tmp_path, Silent())
     first = {path.name: path.read_bytes() for path in fused(560).iterdir()}

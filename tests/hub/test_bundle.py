@@ -45,6 +45,7 @@ def test_a_bundle_is_published_as_it_is(local, tmp_path, run, wanted) -> None:
         assert run("publish", tmp_path / "again", "--repo", "org/toy", "--dry-run").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

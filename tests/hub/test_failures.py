@@ -73,6 +73,7 @@ def test_lasting_failures_are_explained(artifact, hub, run, waits, fault, expect
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_the_token_is_not_repeated_even_if_the_hub_does(artifact, hub, run, caplog, step) -> None:
     caplog.set_level("INFO")

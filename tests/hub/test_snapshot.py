@@ -155,6 +155,7 @@ def test_answers_that_no_hub_gives(hub, run, published, waits) -> None:
     assert "hf://org/toy: " in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
@@ -179,6 +180,7 @@ def test_what_the_hub_does_not_have(hub, published, run, name) -> None:
     assert f"{name}: {hub.url} answered 404" in ran.err
 
 
+@pytest.mark.slow
 def test_an_artifact_transcribes_by_name_with_the_runtime_alone(
     tiny_artifact, speech_like, hub, run, tmp_path
 ) -> None:

@@ -70,6 +70,7 @@ def test_publishing_again_sends_nothing(artifact, hub, run) -> None:
     assert len(hub.repos["org/toy"].commits) == 2
 
 
+@pytest.mark.slow
 def test_an_upload_cut_twenty_times(artifact, hub, run, waits) -> None:
     """Each time at a random byte; the hub then stays away until the command is given again."""
     randomly = random.Random(20)
@@ -109,6 +110,7 @@ def test_a_cut_connection_is_taken_up_in_the_same_run(artifact, hub, run, waits)
     assert hub.received - sum(_large(hub, artifact).values()) < PART
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_the_middle(artifact, hub) -> None:
     command = [sys.executable, "-m", "quantkit.cli", "publish", str(artifact), "--repo", "org/toy"]
     reached, go_on = threading.Event(), threading.Event()

@@ -14,6 +14,8 @@ from tests.models.pieces import tokenizer_model
 from tests.models.random_model import build_model, save_model
 from tests.models.shape import NEMOTRON, SMALL, ModelShape
 
+pytestmark = pytest.mark.slow
+
 
 def parameters(shape: ModelShape) -> int:
     return sum(parameter.numel() for parameter in build_model(shape).parameters())

@@ -19,6 +19,7 @@ EVERY = pytest.mark.parametrize("scheme", SCHEMES)
 WIDTH = pytest.mark.parametrize("bits", [2, 4, 8])
 
 
+@pytest.mark.slow
 @given(
     scheme=st.sampled_from(sorted(SCHEMES)),
     weight=MATRICES,
@@ -69,6 +70,7 @@ def test_odd_blocks_are_stored_well(scheme: str, bits: Bits, values: Any, share:
     assert np.sqrt(((stored - weight) ** 2).mean()) <= share * step
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("blocks", [1, 2, 3, 5])
 def test_a_matrix_that_ends_within_a_block_is_stored_like_one_padded_with_zeros(

@@ -1,6 +1,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 #: Half a second or more each; none of them reads a recipe.
 HEAVY = {"numba", "onnx", "onnx_ir", "onnxruntime", "scipy", "sympy", "torch"}
 PROGRAM = "import sys, quantkit.recipe.load, quantkit.recipe.suite_file; print(*sys.modules)"

@@ -58,6 +58,7 @@ def test_markdown(report: Report) -> None:
     assert r"\\x1b" in rest
 
 
+@pytest.mark.slow
 def test_html(report: Report) -> None:
     page = render_html(report, {})
     assert not ACTING.search(page)

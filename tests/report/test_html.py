@@ -16,6 +16,8 @@ from quantkit.report.html import render_html
 from tests.report.reports import bare_report, full_report
 from tests.report.schemes import CLOSE
 
+pytestmark = pytest.mark.slow
+
 Colors = Literal["light", "dark"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def test_every_scheme_has_its_line() -> None:
     assert chunks.note.startswith("One recording of minutes")
 
 
+@pytest.mark.slow
 def test_colours_are_the_pages_and_ids_are_unique() -> None:
     page = "".join(plot.svg or "" for plot in plots(full_report()[0]))
     assert not re.findall(r"(?:fill|stroke): #\w+", page)

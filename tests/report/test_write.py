@@ -32,6 +32,7 @@ write_report(*full_report(), Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     write_report(*full_report(), tmp_path / "a")
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT), "TZ": "Asia/Tokyo"}
@@ -44,6 +45,7 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
         assert str(ROOT).encode() not in content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", [full_report()[0], bare_report()], ids=["full", "bare"])
 def test_what_was_written_is_read(report: Report, tmp_path: Path) -> None:
     write_report(report, full_report()[1], tmp_path)

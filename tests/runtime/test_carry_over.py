@@ -22,6 +22,8 @@ from quantkit.runtime.mel import LogMel
 from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import read_manifest
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float32]
 
 # Float32 rounding through the encoder; outputs are layer-normed, so of magnitude 1 to 10. The
@@ -113,7 +115,6 @@ def test_the_counter_of_frames_may_run_for_ever(
         np.testing.assert_array_equal(found, expected + shift if shift else expected)
 
 
-@pytest.mark.slow
 def test_twenty_minutes_neither_drift_nor_grow(transcriber: Transcriber, speech: Array) -> None:
     """A minute of speech and ten seconds of silence, again and again, as from a microphone.
 

@@ -128,6 +128,7 @@ def test_ends_like_nemo_at_any_length(
     assert not ours[-1].any()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 9000), st.lists(st.integers(1, 3000), min_size=1, max_size=12), st.integers(0, 9)

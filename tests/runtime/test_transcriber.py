@@ -67,6 +67,7 @@ def either(
     return Transcriber.load(out, threads=2)
 
 
+@pytest.mark.slow
 def test_files_together_are_as_alone(either: Transcriber) -> None:
     lines = [json.loads(line) for line in PARITY.read_text(encoding="utf-8").splitlines()[:24]]
     paths = [PARITY.parent / line["audio"] for line in lines]

@@ -12,6 +12,8 @@ import pytest
 from tests.speech.hub import COMMIT, Hub
 from tests.speech.suites import prompts, state, write_dataset
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("datasets")
 
 ROOT = Path(__file__).parents[2]

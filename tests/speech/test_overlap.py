@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from quantkit.runtime.audio import read_audio
@@ -34,6 +35,7 @@ def test_a_copy_of_an_mp3_is_found_though_its_length_is_a_guess(tmp_path: Path) 
     assert shared_recordings([tmp_path / "copy.wav"], [mp3]) == [(tmp_path / "copy.wav", mp3)]
 
 
+@pytest.mark.slow
 def test_nothing_that_ships_is_both_calibrated_and_judged_on() -> None:
     calibration = audio(CALIBRATION / "manifest.jsonl")
     parity = [

@@ -110,6 +110,7 @@ gathered(Path(sys.argv[2]), {"a": of(sys.argv[1])}, Dies())
 """
 
 
+@pytest.mark.slow
 def test_a_killed_gather_goes_on(speech: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     child = subprocess.run(

@@ -20,6 +20,8 @@ import pytest
 from quantkit.cli import main
 from quantkit.report.schema import Report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PROMPTS = ROOT / "calibration" / "asterisk-parity"
 GAME = ROOT / "calibration" / "game-parity"

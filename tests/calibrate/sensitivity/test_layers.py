@@ -28,6 +28,8 @@ from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import read_manifest
 from tests.conftest import ROOT, Stage
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ["encoder/stem", *(f"encoder/layers.{n}" for n in range(8)), "predictor", "joint"]
 RTN = {"scheme": "rtn", "bits": 4, "block_size": 32, "accuracy_level": 1}
 

@@ -31,6 +31,8 @@ from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import read_manifest, spread
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 120.0
 WIDTHS = (Width(bits=4, block_size=128), Width(bits=8, block_size=32))
 TENSORS = (

@@ -46,6 +46,7 @@ def report() -> Sensitivity:
     }
 
 
+@pytest.mark.slow
 def test_a_panel_for_each_kind_and_a_line_for_each_width(
     report: Sensitivity, tmp_path: Path
 ) -> None:

@@ -20,6 +20,8 @@ from quantkit.runtime.transcriber import Transcriber
 from quantkit.speech.manifest import read_manifest
 from tests.conftest import CHUNKS_MS, Stage
 
+pytestmark = pytest.mark.slow
+
 # Float32 rounding through the encoder; outputs are layer-normed, so of magnitude 1 to 10.
 ROUNDING = 1e-4
 

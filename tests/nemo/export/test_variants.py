@@ -20,16 +20,25 @@ from quantkit.runtime.transcriber import Transcriber
 from tests.models.random_model import build_model, save_model
 from tests.models.shape import SMALL, ModelShape
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {
-    "biases and input scaling": replace(SMALL, use_bias=True, xscaling=True),
-    "batch norm, 80 mels, one wide layer": replace(
-        SMALL, conv_norm="batch_norm", mels=80, layers=1, width=96, heads=6, feed_forward_factor=2
+    "biases, input scaling, hybrid with a CTC decoder": replace(
+        SMALL, use_bias=True, xscaling=True, hybrid=True
+    ),
+    "batch norm, 80 mels, one wide layer, no embedding for the blank": replace(
+        SMALL,
+        conv_norm="batch_norm",
+        mels=80,
+        layers=1,
+        width=96,
+        heads=6,
+        feed_forward_factor=2,
+        blank_as_pad=False,
     ),
     "two LSTM layers, tanh joint, other contexts": replace(
         SMALL, predictor_layers=2, joint_activation="tanh", contexts=((24, 3), (24, 1)), kernel=5
     ),
-    "no embedding for the blank": replace(SMALL, blank_as_pad=False),
-    "hybrid with a CTC decoder": replace(SMALL, hybrid=True),
 }
 
 

@@ -25,6 +25,8 @@ from tests.models.random_model import build_model
 from tests.models.shape import SMALL
 from tests.nemo.loading.hostile import Parts, sound_parts
 
+pytestmark = pytest.mark.slow
+
 
 def archive(path: Path, entries: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w") as tar:

@@ -18,6 +18,8 @@ from quantkit.nemo.loading.checkpoint import load_checkpoint
 from tests.models.shape import SMALL
 from tests.nemo.loading.hostile import CASES, Make, Parts, sound_parts
 
+pytestmark = pytest.mark.slow
+
 # Beside twice the archive: what Python keeps of a thousand headers or a megabyte of pickle.
 SLACK = 96 * 2**20
 _ACTS = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn")

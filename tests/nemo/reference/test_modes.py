@@ -31,6 +31,7 @@ def clips(parity_manifest: Path) -> list[Array]:
     return [read_audio(utterance.audio) for utterance in read_manifest(parity_manifest)[:16]]
 
 
+@pytest.mark.slow
 def test_offline_says_what_streaming_at_its_chunk_says(
     model: EncDecRNNTBPEModel, clips: list[Array]
 ) -> None:
@@ -52,6 +53,7 @@ def before(decoded: Decoded, frame: int) -> list[tuple[int, int]]:
     return [(token, at) for token, at in path if at < frame]
 
 
+@pytest.mark.slow
 def test_offline_is_nemos_own_transcription(
     model: EncDecRNNTBPEModel, demo_checkpoint: Path, clips: list[Array]
 ) -> None:
@@ -68,6 +70,7 @@ def test_offline_is_nemos_own_transcription(
         assert longer(clip) == found, "one window that holds all of it"
 
 
+@pytest.mark.slow
 def test_all_context_hears_other_words(model: EncDecRNNTBPEModel, clips: list[Array]) -> None:
     own, full = (runner(model, "offline", None, full_context=full) for full in (False, True))
     assert sum(own(clip).tokens != full(clip).tokens for clip in clips[:6]) >= 3
@@ -86,6 +89,7 @@ def test_windows_are_utterances_of_their_own(model: EncDecRNNTBPEModel, clips: l
     assert found.text == model.tokenizer.ids_to_text(found.tokens)
 
 
+@pytest.mark.slow
 def test_runs_of_one_model_do_not_disturb_each_other(
     model: EncDecRNNTBPEModel, clips: list[Array]
 ) -> None:

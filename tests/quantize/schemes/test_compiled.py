@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 _LOOP = """
 import numpy as np
 from quantkit.quantize.schemes.compiled import serial

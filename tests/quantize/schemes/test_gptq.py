@@ -71,6 +71,7 @@ def test_independent_inputs_leave_nothing_to_make_up_for() -> None:
             np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
 
 
+@pytest.mark.slow
 @given(
     rows=st.integers(1, 70),
     columns=st.integers(1, 5),

@@ -27,6 +27,7 @@ from tests.quantize.graphs import matrix, run, save_graph, two_layers
 from tests.quantize.weights import heavy
 
 
+@pytest.mark.slow
 def test_every_matrix_of_the_demo_is_stored_in_8_bits_under_its_name(
     fused: Callable[[int], Path], tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_every_matrix_of_the_demo_is_stored_in_8_bits_under_its_name(
         assert kinds["MatMulInteger"] == kinds["DynamicQuantizeLinear"] == 0
 
 
+@pytest.mark.slow
 def test_a_stream_is_encoded_to_the_same_bits_alone_and_among_others(
     fused: Callable[[int], Path], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_no_block_is_worse_than_round_to_nearest(
     assert_never_worse(weight, bits, size, importance, activations)
 
 
+@pytest.mark.slow
 @given(
     weight=arrays.arrays(
         np.float32,
@@ -76,6 +77,7 @@ def test_any_finite_matrix_is_stored_no_worse(
         assert_never_worse(np.ascontiguousarray(weight), bits, size, importance, activations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", weights.KINDS)
 @pytest.mark.parametrize(("importance", "bound"), [("weight", 0.88), ("activation", 0.83)])
 def test_beats_olive_at_four_bits(kind: str, importance: Any, bound: float) -> None:

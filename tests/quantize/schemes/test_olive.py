@@ -22,6 +22,8 @@ from quantkit.quantize.storage.stored import dequantized
 from tests.quantize.graphs import matrix, run, save_graph
 from tests.quantize.weights import olive_kquant
 
+pytestmark = pytest.mark.slow
+
 
 def test_settings() -> None:
     assert parse_settings({"scheme": "olive"}) == OliveSettings(algorithm="kquant")
@@ -37,7 +39,6 @@ def test_settings() -> None:
             parse_settings({"scheme": "olive", **values})
 
 
-@pytest.mark.slow
 def test_the_demo_holds_what_olives_own_function_gives(
     fused: Callable[[int], Path], tmp_path: Path
 ) -> None:
@@ -63,7 +64,6 @@ def test_the_demo_holds_what_olives_own_function_gives(
     assert {tensor["bits"] for tensor in reports["predictor"]["tensors"]} == {32}
 
 
-@pytest.mark.slow
 def test_round_to_nearest_twice_gives_the_same_working_file(tmp_path: Path) -> None:
     """With an embedding, a Gemm, a product that is an output, and data of a Constant node."""
     constant = numpy_helper.from_array(matrix(40, 40, 4), "constant")

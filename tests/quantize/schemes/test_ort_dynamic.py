@@ -22,6 +22,8 @@ from quantkit.runtime.trace import run as run_candidate
 from quantkit.runtime.transcriber import Transcriber
 from tests.quantize.graphs import matrix, run, save_graph, two_layers
 
+pytestmark = pytest.mark.slow
+
 GRAPHS = ("encoder", "joint", "predictor")
 
 

@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from quantkit.quantize.schemes.gptq import gptq
 from quantkit.quantize.schemes.kquant import k_quant
 from tests.quantize import weights
+
+pytestmark = pytest.mark.slow
 
 
 def quantized() -> str:

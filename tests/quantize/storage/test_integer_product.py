@@ -56,6 +56,7 @@ def quantized_rows(
     return codes.astype(np.int64) - grid.zero, scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2, 7, 33])
 def test_the_product_is_that_of_the_integers_which_are_stored(tmp_path: Path, rows: int) -> None:
     path = product(tmp_path / "net.onnx", ["rows", DIM])
@@ -91,6 +92,7 @@ def test_rows_of_zeros_and_of_the_smallest_and_largest_numbers(tmp_path: Path) -
     np.testing.assert_array_equal(large, np.float32(plain) * 2.0**120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("node", "grid"),
     [

@@ -51,6 +51,7 @@ def test_the_first_value_is_in_the_low_bits_and_the_spare_ones_hold_the_middle(
     assert pack_bits(np.array([values], np.uint8), bits).tolist() == [packed]
 
 
+@pytest.mark.slow
 @given(
     bits=st.sampled_from([2, 4, 8]),
     size=st.sampled_from([16, 32, 64]),
@@ -111,6 +112,7 @@ def assert_the_runtime_has(quantized: QuantizedMatrix) -> None:
     np.testing.assert_allclose(rounded, stored, atol=3e-6 * np.abs(stored).max() + denormal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
@@ -121,6 +123,7 @@ def test_the_runtime_multiplies_with_the_stored_weights(
     assert_the_runtime_has(quantize(scheme, matrix(rows, 33), bits, size))
 
 
+@pytest.mark.slow
 @given(
     scheme=st.sampled_from(sorted(SCHEMES)),
     weight=MATRICES,

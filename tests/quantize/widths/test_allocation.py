@@ -28,6 +28,7 @@ def instances(draw: st.DrawFn) -> Instance:
     return sizes, damages, draw(st.integers(sum(map(min, sizes)), most + 10))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(instances())
 def test_no_allocation_within_the_budget_does_less_damage(instance: Instance) -> None:

@@ -96,6 +96,7 @@ def run(input_: bytes | None, redirect: str = "") -> subprocess.CompletedProcess
     return subprocess.run(["sh", "-c", command], input=input_, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_hyphen_is_standard_input(wav: Path) -> None:
     assert run(wav.read_bytes()).stdout == b"5000\n"
     assert run(None, f"< '{wav}'").stdout == b"5000\n"
