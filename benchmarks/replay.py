@@ -21,8 +21,7 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from quantkit.cli.console import say
 from quantkit.core.files import sha256_file
-from tests.models.random_model import build_model, save_model
-from tests.models.shape import SMALL
+from tests.models.shape import SMALL_CHECKPOINT
 
 DEMO = (
     "demo-fp32",
@@ -99,11 +98,9 @@ def main() -> None:
     given = parser.parse_args()
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "random.nemo"
-    save_model(build_model(SMALL), checkpoint)
     wrong = 0
     for name in (*DEMO, RANDOM):
-        overrides = [f"model.source={checkpoint}"] if name == RANDOM else []
+        overrides = [f"model.source={SMALL_CHECKPOINT}"] if name == RANDOM else []
         old, new = (
             build(checkout.resolve(), name, out / side, *overrides)
             for side, checkout in (("old", given.old), ("new", given.new))

@@ -16,6 +16,8 @@ from quantkit.core.progress import Silent
 from quantkit.runtime.transcriber import Transcriber
 from tests.bench.graphs import FRAMES, STEPS, WIDTH, write_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("named", [True, False])
 def test_caches_feed_the_next_step(tmp_path: Path, named: bool) -> None:
@@ -46,7 +48,6 @@ def test_an_artifacts_encoder_is_stepped_as_its_runtime_does(demo_artifact: Path
         feeds |= {before: expected[after] for before, after in step.ports.states.items()}
 
 
-@pytest.mark.slow
 def test_a_report_has_what_scripts_read(
     tmp_path: Path, demo_artifact: Path, parity_manifest: Path
 ) -> None:
@@ -86,7 +87,6 @@ def test_a_report_has_what_scripts_read(
         assert 0 < pair["ratio_low"] <= pair["ratio_median"] <= pair["ratio_high"]
 
 
-@pytest.mark.slow
 def test_a_checkpoint_is_streamed_by_nemo(demo_checkpoint: Path, parity_manifest: Path) -> None:
     from quantkit.nemo.loading.checkpoint import load_checkpoint
     from quantkit.nemo.reference.streaming import NemoStreamer
@@ -107,13 +107,11 @@ def test_a_checkpoint_is_streamed_by_nemo(demo_checkpoint: Path, parity_manifest
     assert heard.tokens[-1].time_s == pytest.approx(0.08 * expected.token_frames[-1])
 
 
-@pytest.mark.slow
 def test_a_chunk_that_a_checkpoint_does_not_know_is_refused(demo_checkpoint: Path) -> None:
     with pytest.raises(InputError, match=r"demo\.nemo: --chunk-ms .* 80, 160, 560, 1120"):
         bench([demo_checkpoint], [1], 1, [], Silent(), 100)
 
 
-@pytest.mark.slow
 def test_what_is_wrong_in_a_candidates_process_is_said_in_this_one(tmp_path: Path) -> None:
     path = tmp_path / "encoder.onnx"
     path.write_bytes(b"no model")
@@ -121,7 +119,6 @@ def test_what_is_wrong_in_a_candidates_process_is_said_in_this_one(tmp_path: Pat
         bench([path], [1], 1, [], Silent())
 
 
-@pytest.mark.slow
 def test_missing_audio_is_named(demo_artifact: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.wav"):
         bench([demo_artifact], [1], 1, [tmp_path / "absent.wav"], Silent())

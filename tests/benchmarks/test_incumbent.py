@@ -17,17 +17,14 @@ from quantkit.bench.exported import ExportedRecognizer
 from quantkit.core.errors import InputError
 from quantkit.nemo.loading.checkpoint import load_checkpoint
 from quantkit.runtime.audio import read_audio
-from tests.models.random_model import build_model, save_model
-from tests.models.shape import SMALL
+from tests.models.shape import SMALL_CHECKPOINT
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("incumbent") / "small.nemo"
-    save_model(build_model(SMALL), path)
-    return path
+def checkpoint() -> Path:
+    return SMALL_CHECKPOINT
 
 
 @pytest.mark.parametrize(("chunk_ms", "right", "frames"), [(80, 0, 17), (560, 6, 65)])

@@ -9,6 +9,8 @@ import pytest
 from quantkit.bundle.tokenizer import tokenizer_files
 from quantkit.runtime.tokens import Vocabulary
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tokenizer(bundles: dict[str, Path]) -> og.Tokenizer:

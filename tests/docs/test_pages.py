@@ -60,6 +60,7 @@ def model(path: Path) -> None:
     ir.save(ir.Model(graph, ir_version=10), path)
 
 
+@pytest.mark.slow
 def test_the_worked_example_is_all_that_a_scheme_takes(tmp_path: Path) -> None:
     page = (DOCS / "extending.md").read_text()
     (change,) = re.findall(r"```diff\n(.*?)```", page, flags=re.DOTALL)

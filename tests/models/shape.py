@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -47,6 +48,8 @@ SMALL = ModelShape(
     pieces=64,
 )
 SHAPES = {"nemotron": NEMOTRON, "small": SMALL}
+#: A checkpoint of the small shape, as `random_model` makes it.
+SMALL_CHECKPOINT = Path(__file__).with_name("small.nemo")
 
 _MODULES = "nemo.collections.asr.modules"
 

@@ -12,7 +12,7 @@ from quantkit.nemo.loading.checkpoint import load_checkpoint
 from tests.models import random_model
 from tests.models.pieces import tokenizer_model
 from tests.models.random_model import build_model, save_model
-from tests.models.shape import NEMOTRON, SMALL, ModelShape
+from tests.models.shape import NEMOTRON, SMALL, SMALL_CHECKPOINT, ModelShape
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,14 @@ def test_a_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) -> 
     contents = [path.read_bytes() for path in paths]
     assert contents[0] == contents[1] != contents[2]
     assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_the_small_checkpoint_is_what_a_seed_gives(tmp_path: Path) -> None:
+    made = build_model(SMALL).state_dict()
+    kept = load_checkpoint(SMALL_CHECKPOINT).state_dict()
+    assert made.keys() == kept.keys()
+    for name, values in made.items():  # the blank's bias is searched for, on any processor
+        torch.testing.assert_close(values, kept[name], rtol=0, atol=1e-4)
 
 
 def test_a_file_is_restored_as_it_was_and_names_no_directory(tmp_path: Path) -> None:

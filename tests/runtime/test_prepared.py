@@ -28,6 +28,8 @@ from quantkit.runtime.sessions import PROVIDERS, open_session
 from quantkit.runtime.transcriber import Transcriber
 from tests.runtime.conftest import FLOAT, Graph
 
+pytestmark = pytest.mark.slow
+
 GRAPHS = ("encoder", "predictor", "joint")
 PATIENCE_S = 120.0
 
@@ -82,7 +84,6 @@ def start(graph: Path, before: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("model", ["demo_artifact", "quantized"])
 def test_results_are_those_of_the_graph_itself(
@@ -100,7 +101,6 @@ def test_results_are_those_of_the_graph_itself(
     assert len(first) == 3  # record, graph and data
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process's map of memory")
 def test_packed_weights_are_mapped_from_the_disk(artifact: Path) -> None:
     transcriber = Transcriber.load(artifact, 1, prepare=True)
@@ -240,7 +240,6 @@ def test_an_artifact_that_may_not_be_written_costs_only_time(artifact: Path) -> 
     assert not (artifact / FOLDER).exists()
 
 
-@pytest.mark.slow
 def test_a_full_disk_costs_only_time_and_leaves_nothing(artifact: Path) -> None:
     graph = artifact / "joint.onnx"
     assert (artifact / "joint.onnx.data").stat().st_size > 100_000
@@ -251,7 +250,6 @@ def test_a_full_disk_costs_only_time_and_leaves_nothing(artifact: Path) -> None:
     assert not kept(graph)
 
 
-@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_that_counts(artifact: Path) -> None:
     graph = artifact / "joint.onnx"
     kill = "import os; prepared.write_json = lambda *_: os.kill(os.getpid(), 9)"
@@ -264,7 +262,6 @@ def test_a_killed_process_leaves_nothing_that_counts(artifact: Path) -> None:
     assert not kept(graph) & left
 
 
-@pytest.mark.slow
 def test_processes_at_once_do_not_meet(artifact: Path) -> None:
     graph = artifact / "encoder.onnx"
     processes = [start(graph) for _ in range(4)]
