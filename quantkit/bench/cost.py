@@ -11,7 +11,7 @@ import onnx_ir as ir
 from quantkit.bench.ports import Port, Ports
 from quantkit.bench.profile import Kernel
 from quantkit.graph.files import load_model
-from quantkit.runtime.contract import rings
+from quantkit.runtime.encoders.cache_aware import rings
 
 
 def multiply_adds(step: Sequence[Kernel]) -> int:

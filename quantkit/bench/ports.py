@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.contract import paired_states
 
 TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -73,7 +72,7 @@ def read_ports(inputs: Sequence[Any], outputs: Sequence[Any], what: str) -> Port
     """
     ins, outs = ([_port(node, what) for node in nodes] for nodes in (inputs, outputs))
     produced = {port.name for port in outs}
-    states = paired_states((port.name for port in ins), produced)
+    states = {p.name: f"{p.name}_next" for p in ins if f"{p.name}_next" in produced}
     taken = {*states, *states.values()}
     rest_in = [port for port in ins[2:] if port.name not in taken]
     rest_out = [port for port in outs[2:] if port.name not in taken]

@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.bench.ports import Port, Ports, read_ports
-from quantkit.runtime.contract import rings
+from quantkit.runtime.encoders.cache_aware import rings
 from quantkit.runtime.encoders.stepping import SteppedSession
 
 _SEED = 20261123

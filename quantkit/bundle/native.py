@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from quantkit.bundle.card import model_card
 from quantkit.bundle.manifest import MANIFEST, SCHEMA, sealed
@@ -18,8 +18,9 @@ from quantkit.core.integrity import file_facts
 from quantkit.core.strict_json import read_json
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import GraphReport, graph_report
-from quantkit.runtime.contract import GRAPH_NAMES
+from quantkit.runtime.sessions import GraphName
 
+GRAPHS = get_args(GraphName)
 _BESIDE = ("streaming.json", "tokenizer.model", "tokens.txt")
 
 
@@ -51,8 +52,8 @@ def bundle_native(
     Raises:
         InputError: a file of the model is missing, or its copy differs from `digests`.
     """
-    names = [name for graph in GRAPH_NAMES for name in (f"{graph}.onnx", f"{graph}.onnx.data")]
-    required = [*(f"{graph}.onnx" for graph in GRAPH_NAMES), *_BESIDE]
+    names = [name for graph in GRAPHS for name in (f"{graph}.onnx", f"{graph}.onnx.data")]
+    required = [*(f"{graph}.onnx" for graph in GRAPHS), *_BESIDE]
     missing = [name for name in required if not (model / name).is_file()]
     if missing:
         raise InputError(f"{model}: not a model directory: {', '.join(missing)} missing")
@@ -75,7 +76,7 @@ def bundle_native(
 
 def float_graphs(model: Path) -> dict[str, GraphReport]:
     """What each graph of an unquantized model directory holds, as quantize.json says it."""
-    return {name: graph_report(load_model(model / f"{name}.onnx")) for name in GRAPH_NAMES}
+    return {name: graph_report(load_model(model / f"{name}.onnx")) for name in GRAPHS}
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
-from quantkit.runtime.contract import GraphKind
 from quantkit.runtime.decoders.greedy import GreedyDecoder
 from quantkit.runtime.decoders.transducer import Prediction, Transducer
 from quantkit.runtime.encoders.cache_aware import zeros
@@ -26,11 +25,13 @@ class ObservedModel:
 
     def __init__(self, model: Path) -> None:
         self.settings = StreamingSettings.load(model / SETTINGS_FILE)
-        contract = self.settings.contract
-        self.sessions = {graph.name: ObservedSession(model / graph.file) for graph in contract}
-        self._graph = contract.graph(GraphKind.ENCODER)
-        _, predictor, joint = (self.sessions[contract.graph(kind).name] for kind in GraphKind)
-        self._transducer = Transducer(predictor, joint, self.settings)
+        self.sessions = {
+            name: ObservedSession(model / f"{name}.onnx")
+            for name in ("encoder", "predictor", "joint")
+        }
+        self._transducer = Transducer(
+            self.sessions["predictor"], self.sessions["joint"], self.settings
+        )
 
     def listen(self, recording: Recording) -> Iterator[int]:
         """Stream one recording through encoder and greedy decoder.
@@ -43,7 +44,7 @@ class ObservedModel:
         """
         mel = LogMel(self.settings.mel, self.settings.sample_rate)
         windows = ChunkWindows(self.settings)
-        encoder = _Encoder(self.sessions[self._graph.name], self._graph.states)
+        encoder = _Encoder(self.sessions["encoder"])
         decoder: GreedyDecoder[Prediction] = GreedyDecoder(
             self._transducer, self.settings.max_symbols
         )
@@ -97,10 +98,13 @@ def _names(graph: str, session: ObservedSession) -> list[str]:
 class _Encoder:
     """One stream's caches around the observed encoder."""
 
-    def __init__(self, session: ObservedSession, states: Mapping[str, str]) -> None:
-        self._session, self._states = session, states
-        inputs = {node.name: node for node in session.get_inputs()}
-        self._caches: dict[str, NDArray[Any]] = {name: zeros(inputs[name]) for name in states}
+    def __init__(self, session: ObservedSession) -> None:
+        self._session = session
+        self._caches: dict[str, NDArray[Any]] = {
+            node.name: zeros(node)
+            for node in session.get_inputs()
+            if node.name not in {"features", "length"}
+        }
 
     def step(self, chunk: Chunk) -> NDArray[np.float32]:
         """Encode the next chunk: its valid frames, float32 [1, T, dim]."""
@@ -110,7 +114,7 @@ class _Encoder:
             "length": np.array([chunk.length], np.int64),
             **self._caches,
         }
-        names = ["encoded", "encoded_length", *self._states.values()]
+        names = ["encoded", "encoded_length", *(f"{name}_next" for name in self._caches)]
         encoded, length, *caches = self._session.run(names, feeds)
         self._caches = dict(zip(self._caches, caches, strict=True))
         return encoded[:, : int(length[0])]

@@ -28,11 +28,10 @@ from quantkit.graph.rewrites.pointwise_convolution import POINTWISE_CONVOLUTION
 from quantkit.graph.rewrites.residual_scale import RESIDUAL_SCALE
 from quantkit.graph.rewrites.silu import SILU
 from quantkit.graph.rewrites.split_heads import SPLIT_HEADS
-from quantkit.runtime.contract import GraphKind
 from quantkit.runtime.settings import StreamingSettings
 
-#: Linear modules outside of the layers: the stem's, and the joint's three.
-LINEARS = {GraphKind.ENCODER: 1, GraphKind.PREDICTION_NETWORK: 0, GraphKind.JOINT: 3}
+#: By graph, linear modules outside of the layers: the stem's, and the joint's three.
+GRAPHS = {"encoder": 1, "predictor": 0, "joint": 3}
 
 # In this order: each prepares what the next one looks for.
 REWRITES: tuple[Rewrite, ...] = (
@@ -64,30 +63,29 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
         gate.FusionError: a rewrite changed the numbers beyond float rounding.
     """
     report: list[dict[str, Any]] = []
-    settings = StreamingSettings.load(model)
+    layers = StreamingSettings.load(model).encoder.layers
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    count = len(settings.contract.graphs) * len(REWRITES)
+    count = len(GRAPHS) * len(REWRITES)
     steps = progress.track(range(count), count, "fuse")
-    for graph in settings.contract:
-        with scratch_directory(out / f".{graph.name}{PARTIAL}") as scratch:
-            current = model / graph.file
+    for name, linears in GRAPHS.items():
+        with scratch_directory(out / f".{name}{PARTIAL}") as scratch:
+            current = model / f"{name}.onnx"
             constants = ir.load(current).graph.initializers
             biased = any(key.endswith(".linear_q.bias") for key in constants)
-            layers = settings.encoder.layers if graph.kind is GraphKind.ENCODER else 0
-            sizes = Sizes(graph.name, layers, LINEARS[graph.kind], biased)
-            reference = gate.streamed_outputs(current, graph)
+            sizes = Sizes(name, layers if name == "encoder" else 0, linears, biased)
+            reference = gate.streamed_outputs(current)
             for rewrite in REWRITES:
                 rewritten = scratch / f"{next(steps)}.onnx"
-                entry: dict[str, Any] = {"graph": graph.name, "name": rewrite.name}
+                entry: dict[str, Any] = {"graph": name, "name": rewrite.name}
                 entry["matches"] = apply(rewrite, sizes, current, rewritten)
                 if entry["matches"]:
-                    outputs = gate.streamed_outputs(rewritten, graph)
+                    outputs = gate.streamed_outputs(rewritten)
                     entry["max_relative_error"] = gate.check(rewrite.name, reference, outputs)
                     current = rewritten
                 report.append(entry)
-            save_model(ir.load(current), out / graph.file)
+            save_model(ir.load(current), out / f"{name}.onnx")
     next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
 

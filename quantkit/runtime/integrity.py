@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.integrity import FACTS, file_problem, seal_problem, size_problem
 from quantkit.core.strict_json import read_json
-from quantkit.runtime.contract import GRAPH_NAMES
+from quantkit.runtime.sessions import GraphName
 from quantkit.runtime.settings import SETTINGS_FILE
 from quantkit.runtime.tokens import TOKENS_FILE
 
 MANIFEST = "manifest.json"
 #: The shape of the manifest's list of files.
 MANIFEST_FILES = shapes.mapping(shapes.file_name, FACTS, least=1, most=1000)
-_GRAPHS = tuple(f"{name}.onnx" for name in GRAPH_NAMES)
+_GRAPHS = tuple(f"{name}.onnx" for name in get_args(GraphName))
 #: What the runtime reads at once, and what ONNX Runtime maps from the disk: all of the weight.
 _READ, _MAPPED = (SETTINGS_FILE, TOKENS_FILE, *_GRAPHS), tuple(f"{name}.data" for name in _GRAPHS)
 #: Far more than a manifest with a line for each tensor of the largest model.

@@ -1,19 +1,19 @@
-"""Opens an artifact's graphs in ONNX Runtime and checks that they are what the contract says.
+"""Opens an artifact's graphs in ONNX Runtime and checks that they are what streaming.json means.
 
 Sizes are checked by input and output name; sizes that a graph leaves open fit anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.contract import GraphContract, Port
+from quantkit.runtime.settings import StreamingSettings
 
 #: What ONNX Runtime raises for a file that it cannot load.
 LOAD_ERRORS = (
@@ -31,6 +31,24 @@ PROVIDERS = ["CPUExecutionProvider"]
 #: Optimizers that do harm: ONNX Runtime's SkipLayerNormalization takes longer on a CPU than the Add
 #: and LayerNormalization that it stands for.
 DISABLED_OPTIMIZERS = "SkipLayerNormFusion"
+
+GraphName = Literal["encoder", "predictor", "joint"]
+FLOAT, INTEGER = "tensor(float)", "tensor(int64)"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output: its type in ONNX Runtime's words, and its sizes (None fits any)."""
+
+    type: str
+    shape: tuple[int | None, ...]
+
+    def fits(self, node: Any) -> bool:
+        """Whether a session's input or output can be this port."""
+        if node.type != self.type or len(node.shape) != len(self.shape):
+            return False
+        pairs = zip(node.shape, self.shape, strict=True)
+        return all(not isinstance(a, int) or b is None or a == b for a, b in pairs)
 
 
 def session_options(threads: int | None) -> ort.SessionOptions:
@@ -80,14 +98,45 @@ def open_session(
         ) from error
 
 
-def check_session(session: ort.InferenceSession, graph: GraphContract, path: Path) -> None:
-    """Compare a loaded graph with the contract.
+def expected_ports(
+    graph: GraphName, settings: StreamingSettings
+) -> tuple[dict[str, Port], dict[str, Port]]:
+    """The inputs and outputs that a graph of an artifact has, by name."""
+    encoder, predictor = settings.encoder, settings.predictor
+    logits = settings.vocabulary_size + 1
+    state = Port(FLOAT, (predictor.layers, 1, predictor.hidden))
+    prediction = Port(FLOAT, (1, 1, predictor.hidden))
+    if graph == "predictor":
+        inputs = {"token": Port(INTEGER, (1, 1)), "hidden": state, "cell": state}
+        return inputs, {"prediction": prediction, "hidden_next": state, "cell_next": state}
+    if graph == "joint":
+        inputs = {"encoded": Port(FLOAT, (1, None, encoder.dim)), "prediction": prediction}
+        return inputs, {"logits": Port(FLOAT, (1, None, logits))}
+    rows = settings.left_context + settings.chunk_encoder_frames
+    attention = Port(FLOAT, (1, encoder.heads, rows, encoder.dim // encoder.heads))
+    caches = {"cache_length": Port(INTEGER, (1,))}
+    for layer in range(encoder.layers):
+        caches[f"key_cache_{layer}"] = caches[f"value_cache_{layer}"] = attention
+        caches[f"conv_cache_{layer}"] = Port(FLOAT, (1, encoder.conv_cache, encoder.dim))
+    features = Port(FLOAT, (1, settings.window_frames, settings.mel.n_mels))
+    return {"features": features, "length": Port(INTEGER, (1,)), **caches}, {
+        "encoded": Port(FLOAT, (1, settings.chunk_encoder_frames, encoder.dim)),
+        "encoded_length": Port(INTEGER, (1,)),
+        **{f"{name}_next": port for name, port in caches.items()},
+    }
+
+
+def check_session(
+    session: ort.InferenceSession, graph: GraphName, settings: StreamingSettings, path: Path
+) -> None:
+    """Compare a loaded graph with the settings.
 
     Raises:
         InputError: naming every input and output that is missing, unknown or of another size.
     """
-    problems = _differences("input", session.get_inputs(), graph.inputs)
-    problems += _differences("output", session.get_outputs(), graph.outputs)
+    inputs, outputs = expected_ports(graph, settings)
+    problems = _differences("input", session.get_inputs(), inputs)
+    problems += _differences("output", session.get_outputs(), outputs)
     if problems:
         raise InputError(
             f"{path}: does not match the streaming.json beside it: {'; '.join(problems)}. "
@@ -95,9 +144,8 @@ def check_session(session: ort.InferenceSession, graph: GraphContract, path: Pat
         )
 
 
-def _differences(kind: str, nodes: list[Any], expected: Sequence[Port]) -> list[str]:
+def _differences(kind: str, nodes: list[Any], ports: dict[str, Port]) -> list[str]:
     found = {node.name: node for node in nodes}
-    ports = {port.name: port for port in expected}
     problems = [f"{kind} {name!r} is missing" for name in ports if name not in found]
     if kind == "input":
         problems += [f"input {name!r} is unknown" for name in found if name not in ports]
@@ -106,6 +154,6 @@ def _differences(kind: str, nodes: list[Any], expected: Sequence[Port]) -> list[
             node = found[name]
             problems.append(
                 f"{kind} {name!r} is {node.type} {list(node.shape)}, "
-                f"expected {port.type} {['any' if n is None else n for n in port.sizes]}"
+                f"expected {port.type} {['any' if n is None else n for n in port.shape]}"
             )
     return problems

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from quantkit.core.errors import InputError
 from quantkit.core.strict_json import read_json
-from quantkit.runtime.contract import Contract, transducer
 
 SETTINGS_FILE = "streaming.json"
 SCHEMA = 2
@@ -94,23 +92,6 @@ class StreamingSettings:
         """Encoder frames that one full chunk yields."""
         return self.right_context + 1
 
-    @cached_property
-    def contract(self) -> Contract:
-        """The graphs and their ports, as these sizes have them."""
-        return transducer(
-            window_frames=self.window_frames,
-            mels=self.mel.n_mels,
-            chunk_frames=self.chunk_encoder_frames,
-            rows=self.left_context + self.chunk_encoder_frames,
-            dim=self.encoder.dim,
-            layers=self.encoder.layers,
-            heads=self.encoder.heads,
-            conv_cache=self.encoder.conv_cache,
-            lstm_layers=self.predictor.layers,
-            hidden=self.predictor.hidden,
-            logits=self.vocabulary_size + 1,
-        )
-
     @classmethod
     def load(cls, path: Path) -> StreamingSettings:
         """Read a streaming.json, or the one of an artifact directory.
@@ -144,37 +125,7 @@ class StreamingSettings:
             )
         settings = _build(cls, content, path, "")
         _check_numbers(settings, path)
-        # Artifacts of before have none; theirs was this one.
-        _check_contract(content.get("contract"), settings.contract, path)
         return settings
-
-
-def _check_contract(content: Any, contract: Contract, path: Path) -> None:
-    """Refuse a contract that the runtime does not drive, or that contradicts the sizes."""
-    wanted = contract.as_json()
-    if content is None or content == wanted:
-        return
-    if not isinstance(content, dict) or content.keys() != wanted.keys():
-        raise InputError(
-            f"{path}: key 'contract' is {content!r:.80}; an object with the keys "
-            f"{', '.join(wanted)} is expected. Export the model again."
-        )
-    for key in ("encoder", "decoder"):
-        if content[key] != wanted[key]:
-            raise InputError(
-                f"{path}: key 'contract.{key}' is {content[key]!r:.80}; this quantkit runs "
-                f"{wanted[key]!r}."
-            )
-    graphs, accepted = content["graphs"], wanted["graphs"]
-    wrong = [
-        name
-        for name in accepted
-        if not isinstance(graphs, dict) or graphs.get(name) != accepted[name]
-    ]
-    raise InputError(
-        f"{path}: key 'contract.graphs' is not what follows from the other keys: "
-        f"{', '.join(wrong or sorted(set(graphs) - set(accepted)))[:200]}. Export the model again."
-    )
 
 
 def _outline(content: Any) -> str:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from quantkit.core.errors import InputError
 from quantkit.runtime.audio import AudioBlocks, read_blocks
-from quantkit.runtime.contract import GraphKind
 from quantkit.runtime.decoders.greedy import GreedyDecoder, Token
 from quantkit.runtime.decoders.transducer import Prediction, Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
@@ -21,7 +20,7 @@ from quantkit.runtime.files import PlayedFile, play
 from quantkit.runtime.integrity import check_artifact
 from quantkit.runtime.pool import StreamPool
 from quantkit.runtime.prepared import open_prepared
-from quantkit.runtime.sessions import check_session, open_session
+from quantkit.runtime.sessions import GraphName, check_session, open_session
 from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.runtime.tokens import TOKENS_FILE, Vocabulary
 from quantkit.runtime.track import Track
@@ -105,22 +104,18 @@ class Transcriber:
                 f"Use the files of one build together."
             )
 
-        def open_graph(kind: GraphKind, threads: int | None) -> ort.InferenceSession:
-            graph = settings.contract.graph(kind)
-            path = directory / graph.file
+        def graph(name: GraphName, threads: int | None) -> ort.InferenceSession:
+            path = directory / f"{name}.onnx"
             if prepare:
                 session = open_prepared(path, threads, check=check)
             else:
                 session = open_session(path, threads)
-            check_session(session, graph, path)
+            check_session(session, name, settings, path)
             return session
 
-        encoder = open_graph(GraphKind.ENCODER, threads)
+        encoder = graph("encoder", threads)
         # These two are small: more threads would only take cores from the encoder's.
-        predictor, joint = (
-            open_graph(kind, 1) for kind in (GraphKind.PREDICTION_NETWORK, GraphKind.JOINT)
-        )
-        transducer = Transducer(predictor, joint, settings)
+        transducer = Transducer(graph("predictor", 1), graph("joint", 1), settings)
         return cls(settings, vocabulary, encoder, transducer)
 
     def stream(self) -> Stream:

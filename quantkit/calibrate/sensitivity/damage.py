@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -15,11 +16,12 @@ from quantkit.calibrate.observe import session_of
 from quantkit.calibrate.sensitivity.reference import FloatUtterance
 from quantkit.core.divergence import kl_divergence
 from quantkit.runtime import trace
-from quantkit.runtime.contract import GraphKind
 from quantkit.runtime.decoders.transducer import Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.sessions import open_session
 from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+
+GraphName = Literal["encoder", "predictor", "joint"]
 
 
 @dataclass(frozen=True)
@@ -43,29 +45,24 @@ class DamageMeter:
         self._utterances = utterances
         self._settings = StreamingSettings.load(model / SETTINGS_FILE)
         self._decoder = {
-            kind: open_session(model / self._settings.contract.graph(kind).file, threads=1)
-            for kind in (GraphKind.PREDICTION_NETWORK, GraphKind.JOINT)
+            name: open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint")
         }
 
-    def damage(self, graph: str, changed: ir.Model) -> Damage:
+    def damage(self, graph: GraphName, changed: ir.Model) -> Damage:
         """What a changed form of one of the graphs does, teacher-forced along the float32 path.
 
         Only a changed encoder encodes again.
 
         Args:
-            graph: name of the one that was changed.
+            graph: the one that was changed.
             changed: its weights in memory, or in the float32 model's directory.
         """
-        kind = self._settings.contract.named(graph).kind
         session = session_of(changed, self._model)
-        of_encoder = kind is GraphKind.ENCODER
-        decoder = self._decoder | ({} if of_encoder else {kind: session})
-        transducer = Transducer(
-            decoder[GraphKind.PREDICTION_NETWORK], decoder[GraphKind.JOINT], self._settings
-        )
+        decoder = self._decoder | ({} if graph == "encoder" else {graph: session})
+        transducer = Transducer(decoder["predictor"], decoder["joint"], self._settings)
         divergences, flips = [], []
         for utterance in self._utterances:
-            encoded = _encode(session, utterance) if of_encoder else utterance.encoded
+            encoded = _encode(session, utterance) if graph == "encoder" else utterance.encoded
             found = trace.log_probabilities(
                 transducer, encoded, utterance.tokens, utterance.token_frames
             )

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from quantkit.calibrate.sensitivity.damage import DamageMeter
+from quantkit.calibrate.sensitivity.damage import DamageMeter, GraphName
 from quantkit.calibrate.sensitivity.measure import AT_A_TIME
 from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.errors import InputError
@@ -20,8 +21,6 @@ from quantkit.graph.constants import read_constant, replace_constant
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import float_constants
 from quantkit.quantize.storage.stored import StoredTensor, stored_tensors
-from quantkit.runtime.contract import GraphContract, GraphKind
-from quantkit.runtime.settings import StreamingSettings
 from quantkit.speech.manifest import Recording
 
 
@@ -37,7 +36,7 @@ class _Layer:
     """
 
     name: str
-    graph: str
+    graph: GraphName
     stored: list[StoredTensor] = field(default_factory=list)
     floats: dict[str, ir.TensorProtocol] = field(default_factory=dict)
 
@@ -65,8 +64,7 @@ def layer_divergence(
     Raises:
         InputError: the graphs or a recording cannot be used, or the graphs do not belong together.
     """
-    contract = StreamingSettings.load(model).contract
-    layers = [layer for graph in contract for layer in _layers(graph, quantized)]
+    layers = [layer for graph in get_args(GraphName) for layer in _layers(graph, quantized)]
     if not layers:
         return []
     meter = DamageMeter(model, float_utterances(model, recordings, progress))
@@ -78,12 +76,12 @@ def layer_divergence(
     return [(layer.name, kl) for layer, kl in zip(layers, divergences, strict=True)]
 
 
-def _layers(graph: GraphContract, quantized: Path) -> list[_Layer]:
+def _layers(graph: GraphName, quantized: Path) -> list[_Layer]:
     found: dict[int, _Layer] = {}
-    opened = load_model(quantized / graph.file)
+    opened = load_model(quantized / f"{graph}.onnx")
     for tensor in stored_tensors(opened):
         number, layer = _place(graph, tensor.name)
-        found.setdefault(number, _Layer(layer, graph.name)).stored.append(tensor)
+        found.setdefault(number, _Layer(layer, graph)).stored.append(tensor)
     for name, constant in float_constants(opened).items():
         number, _ = _place(graph, name)
         if number in found:
@@ -91,12 +89,12 @@ def _layers(graph: GraphContract, quantized: Path) -> list[_Layer]:
     return [layer for _, layer in sorted(found.items())]
 
 
-def _place(graph: GraphContract, tensor: str) -> tuple[int, str]:
+def _place(graph: GraphName, tensor: str) -> tuple[int, str]:
     """Number and name of the layer that a tensor belongs to; -1 is all outside of the layers."""
-    _, number = kind_and_layer(f"{graph.name}/{tensor}")
+    _, number = kind_and_layer(f"{graph}/{tensor}")
     if number is not None:
-        return number, f"{graph.name}/layers.{number}"
-    return -1, f"{graph.name}/stem" if graph.kind is GraphKind.ENCODER else graph.name
+        return number, f"{graph}/layers.{number}"
+    return -1, "encoder/stem" if graph == "encoder" else graph
 
 
 def _changed(model: Path, layer: _Layer) -> ir.Model:

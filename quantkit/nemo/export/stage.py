@@ -140,8 +140,7 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
         "max_symbols": _max_symbols(model),
     }
     settings = StreamingSettings.from_dict(content)
-    latency = {"algorithmic_latency_s": algorithmic_latency(settings)}
-    return content | latency | {"contract": settings.contract.as_json()}
+    return content | {"algorithmic_latency_s": algorithmic_latency(settings)}
 
 
 def _max_symbols(model: EncDecRNNTBPEModel) -> int:

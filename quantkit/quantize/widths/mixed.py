@@ -81,24 +81,22 @@ def published_rules(names: Sequence[str]) -> tuple[Rule, ...]:
     Raises:
         SettingError: there is no encoder layer among them.
     """
-    layers: dict[str, set[int]] = {name.partition("/")[0]: set() for name in names}
-    for name in names:
-        layer = kind_and_layer(name)[1]
-        if layer is not None:
-            layers[name.partition("/")[0]].add(layer)
-    if not any(layers.values()):
+    encoder = [kind_and_layer(name)[1] for name in names if name.startswith("encoder/")]
+    layers = [layer for layer in encoder if layer is not None]
+    if not layers:
         raise SettingError(
             f"{KEY}.by",
             "found 'published', which is about the layers of an encoder, and no tensor named "
             "encoder/layers.N among those to quantize; accepted here: 'rules'",
         )
-    globs = []
-    for graph, numbers in layers.items():
-        if numbers:
-            kept = ["layers.*.self_attn", f"layers.{min(numbers)}", f"layers.{max(numbers)}"]
-            globs += [f"{graph}/{module}.*" for module in [*kept, "stem.out"]]
-        else:
-            globs.append(f"{graph}/*")
+    globs = [
+        "encoder/layers.*.self_attn.*",
+        f"encoder/layers.{min(layers)}.*",
+        f"encoder/layers.{max(layers)}.*",
+        "encoder/stem.out.*",
+        "predictor/*",
+        "joint/*",
+    ]
     return tuple(
         Rule(match=glob, bits=8) for glob in globs if any(fnmatchcase(name, glob) for name in names)
     )

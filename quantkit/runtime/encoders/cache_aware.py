@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.runtime.contract import paired_states, rings
 from quantkit.runtime.encoders.chunks import Chunk
 from quantkit.runtime.encoders.stepping import SteppedSession
 from quantkit.runtime.running import RUN_ERRORS, cannot_run
@@ -28,7 +28,7 @@ class EncoderStep:
     def __init__(self, session: ort.InferenceSession) -> None:
         inputs = {node.name: zeros(node) for node in session.get_inputs()}
         outputs = {node.name: zeros(node) for node in session.get_outputs()}
-        caches = paired_states(inputs, outputs)
+        caches = {name: f"{name}_next" for name in inputs if f"{name}_next" in outputs}
         self._steps = SteppedSession(session, inputs, outputs, caches, rings(caches))
 
     def reset(self) -> None:
@@ -54,6 +54,11 @@ class EncoderStep:
     def caches(self) -> dict[str, NDArray[Any]]:
         """Copies of the caches that the next step will read, by input name."""
         return {name: array.copy() for name, array in self._steps.states().items()}
+
+
+def rings(caches: Iterable[str]) -> list[str]:
+    """Those of the caches in which a step overwrites the oldest rows where they lie."""
+    return [name for name in caches if name.startswith(("key_cache_", "value_cache_"))]
 
 
 def zeros(node: ort.NodeArg, batch: int = 1) -> NDArray[Any]:

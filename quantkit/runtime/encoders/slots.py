@@ -8,8 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.runtime.contract import paired_states, rings
-from quantkit.runtime.encoders.cache_aware import zeros
+from quantkit.runtime.encoders.cache_aware import rings, zeros
 from quantkit.runtime.encoders.chunks import Chunk
 from quantkit.runtime.running import RUN_ERRORS, cannot_run
 
@@ -28,10 +27,10 @@ class EncoderSlots:
         self._session = session
         self._inputs = {node.name: zeros(node, slots) for node in session.get_inputs()}
         self._outputs = {node.name: zeros(node, slots) for node in session.get_outputs()}
-        self._caches = paired_states(self._inputs, self._outputs)
+        self._caches = [name for name in self._inputs if f"{name}_next" in self._outputs]
         in_place = rings(self._caches)
         for name in in_place:
-            self._outputs[self._caches[name]] = self._inputs[name]
+            self._outputs[f"{name}_next"] = self._inputs[name]
         self._copied = [name for name in self._caches if name not in in_place]
         self._bindings: dict[int, ort.IOBinding] = {}
 
@@ -66,7 +65,7 @@ class EncoderSlots:
         except RUN_ERRORS as error:
             raise cannot_run("encoder.onnx", error) from error
         for name in self._copied:
-            self._inputs[name][:count] = self._outputs[self._caches[name]][:count]
+            self._inputs[name][:count] = self._outputs[f"{name}_next"][:count]
         lengths: list[int] = self._outputs["encoded_length"][:count].tolist()
         return self._outputs["encoded"][:count], lengths
 
