@@ -57,7 +57,7 @@ def time_parts(transcriber: Transcriber, audio: Path) -> Parts:
     settings = transcriber.settings
     decoder: GreedyDecoder[Prediction] = GreedyDecoder(transcriber.transducer, settings.max_symbols)
     track = Track(settings, transcriber.vocabulary, decoder.start())
-    encoder = EncoderStep(transcriber.encoder)
+    encoder = EncoderStep(transcriber.encoder, transcriber.settings)
     samples = read_audio(audio, settings.sample_rate)
     parts = Parts(0, 0.0, 0.0, 0.0, track.tokens)
     chunk = round(settings.chunk_s * settings.sample_rate)

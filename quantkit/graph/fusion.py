@@ -31,8 +31,7 @@ from quantkit.graph.rewrites.silu import fuse_silu
 from quantkit.graph.rewrites.split_heads import split_into_heads
 from quantkit.graph.rewrites.transposes import cancel_transposes
 from quantkit.graph.rewrites.weight_transposes import fold_weight_transposes
-
-GRAPHS = ("encoder", "predictor", "joint")
+from quantkit.runtime.settings import StreamingSettings
 
 Rewrite = Callable[[ir.Model], int]
 
@@ -62,22 +61,24 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    steps = progress.track(range(len(GRAPHS) * len(REWRITES)), len(GRAPHS) * len(REWRITES), "fuse")
-    for name in GRAPHS:
+    graphs = StreamingSettings.load(model).contract.graphs
+    count = len(graphs) * len(REWRITES)
+    steps = progress.track(range(count), count, "fuse")
+    for graph in graphs:
         with tempfile.TemporaryDirectory(dir=out, prefix=".fuse-") as scratch:
-            current = model / f"{name}.onnx"
-            reference = gate.streamed_outputs(current)
+            current = model / graph.file
+            reference = gate.streamed_outputs(current, graph)
             for rewrite_name, rewrite in REWRITES:
                 index = next(steps)
                 rewritten = Path(scratch) / f"{index}.onnx"
-                entry: dict[str, Any] = {"graph": name, "name": rewrite_name}
+                entry: dict[str, Any] = {"graph": graph.name, "name": rewrite_name}
                 entry["matches"] = apply(rewrite, current, rewritten)
                 if entry["matches"]:
-                    outputs = gate.streamed_outputs(rewritten)
+                    outputs = gate.streamed_outputs(rewritten, graph)
                     entry["max_relative_error"] = gate.check(rewrite_name, reference, outputs)
                     current = rewritten
                 report.append(entry)
-            save_model(ir.load(current), out / f"{name}.onnx")
+            save_model(ir.load(current), out / graph.file)
     next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
 

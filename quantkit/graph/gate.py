@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.core.errors import QuantkitError
+from quantkit.runtime.contract import Graph
 
 Outputs = list[dict[str, NDArray[np.generic]]]
 
@@ -25,49 +26,51 @@ class FusionError(QuantkitError):
     """A rewrite changed the numbers, and is refused."""
 
 
-def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
-    """Run chained steps on seeded noise, from empty caches to a short last chunk.
+def streamed_outputs(model: Path, graph: Graph, chunks: int = CHUNKS) -> Outputs:
+    """Run chained steps on seeded noise, from empty states to a short last chunk.
 
-    Every output `NAME_next` feeds the input `NAME` of the following step. Noise has unit variance,
-    integer inputs are: `length` the full window but for the last step, states as fed back.
+    Noise has unit variance, integer inputs are: the full window's length but for the last step,
+    states as fed back. Encoded rows past their length are undefined and left out.
     """
     session = ort.InferenceSession(str(model), _options(), providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     names = [output.name for output in session.get_outputs()]
-    states = {name.removesuffix("_next") for name in names if name.endswith("_next")}
-    feeds: dict[str, NDArray[np.generic]] = {}
+    shapes = {
+        port.name: [size if isinstance(size, int) else OPEN for size in port.shape]
+        for port in graph.inputs
+    }
+    feeds: dict[str, NDArray[np.generic]] = {
+        port.name: np.zeros(shapes[port.name], port.type) for port in graph.inputs if port.next
+    }
     results: Outputs = []
     for step in range(chunks):
-        for argument in session.get_inputs():
-            shape = [size if isinstance(size, int) else OPEN for size in argument.shape]
-            if argument.name in states:
-                if step == 0:
-                    kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-                    feeds[argument.name] = np.zeros(shape, dtype=kind)
-            elif argument.name == "length":
-                window = feeds["features"].shape[1]
-                last = window if step < chunks - 1 else window * 3 // 4
-                feeds["length"] = np.full(shape, last)
-            elif argument.type == "tensor(int64)":
-                feeds[argument.name] = random.integers(0, 8, shape)
-            else:
-                feeds[argument.name] = random.standard_normal(shape, dtype=np.float32)
+        for port in graph.inputs:
+            shape = shapes[port.name]
+            if port.role == "length":
+                window = shapes[graph.input("features")][1]
+                feeds[port.name] = np.full(shape, window if step < chunks - 1 else window * 3 // 4)
+            elif port.next is None and port.type == "int64":
+                feeds[port.name] = rng.integers(0, 8, shape)
+            elif port.next is None:
+                feeds[port.name] = rng.standard_normal(shape, dtype=np.float32)
         outputs = dict(zip(names, session.run(None, feeds), strict=True))
+        feeds.update({before: outputs[after] for before, after in graph.states.items()})
+        if graph.runs == "chunk":
+            encoded, length = graph.output("encoded"), graph.output("encoded_length")
+            outputs[encoded] = outputs[encoded][:, : int(outputs[length][0])]
         results.append(outputs)
-        feeds.update({name: outputs[f"{name}_next"] for name in states})
     return results
 
 
 def largest_error(reference: Outputs, candidate: Outputs) -> tuple[float, str, int]:
     """Largest difference over outputs and steps, relative to the output's own largest value.
 
-    Returns the error, the output's name and the step. Rows of `encoded` past `encoded_length` are
-    undefined and left out.
+    Returns the error, the output's name and the step.
     """
     worst = (0.0, "", 0)
     for step, (expected, found) in enumerate(zip(reference, candidate, strict=True)):
         for name in expected:
-            a, b = _valid(name, expected), _valid(name, found)
+            a, b = (outputs[name].astype(np.float64) for outputs in (expected, found))
             error = float(np.abs(a - b).max(initial=0) / max(1.0, np.abs(a).max(initial=0)))
             if not error <= worst[0]:  # also true for NaN
                 worst = (error, name, step)
@@ -87,11 +90,6 @@ def check(name: str, reference: Outputs, candidate: Outputs) -> float:
             f"of its largest value; float rounding stays below {TOLERANCE:.0e}"
         )
     return error
-
-
-def _valid(name: str, outputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float64]:
-    values = outputs[name].astype(np.float64)
-    return values[:, : int(outputs["encoded_length"][0])] if name == "encoded" else values
 
 
 def _options() -> ort.SessionOptions:

@@ -61,7 +61,7 @@ class StreamPool:
     ) -> None:
         self._settings = settings
         self._vocabulary = vocabulary
-        self._encoder = EncoderSlots(encoder, slots)
+        self._encoder = EncoderSlots(encoder, settings, slots)
         self._decoder: GreedyDecoder[Prediction] = GreedyDecoder(transducer, settings.max_symbols)
         self._slots = slots
         self._streams: list[PooledStream] = []

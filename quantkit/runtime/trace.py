@@ -32,7 +32,7 @@ class CandidateUtterance:
 def run(artifact: Transcriber, samples: Array) -> CandidateUtterance:
     """Stream samples, float32 [n] at the artifact's rate, as `transcribe` does."""
     settings = artifact.settings
-    encoder = EncoderStep(artifact.encoder)
+    encoder = EncoderStep(artifact.encoder, settings)
     decoder = GreedyDecoder(artifact.transducer, settings.max_symbols)
     hypothesis = decoder.start()
     chunks = []

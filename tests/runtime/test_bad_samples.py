@@ -129,7 +129,7 @@ def test_a_chunk_that_is_not_finite_empties_the_caches(
     assert stream.hypothesis.frames == frames + 2, "later tokens keep their times"
     # A stream of which the encoder alone is new says the same from here on.
     fresh.push(speech_like[:16_000])
-    fresh._encoder = EncoderStep(transcriber.encoder)
+    fresh._encoder = EncoderStep(transcriber.encoder, transcriber.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found, expected = stream.push(speech_like[16_000:]), fresh.push(speech_like[16_000:])
