@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.core.divergence import log_softmax
-from quantkit.runtime.decoders.greedy import GreedyDecoder, Token
-from quantkit.runtime.decoders.path import greedy_path
+from quantkit.runtime.decoders.greedy import GreedyDecoder, Token, greedy_path
 from quantkit.runtime.decoders.transducer import Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.encoders.chunks import Chunk, ChunkWindows

@@ -23,8 +23,8 @@ from quantkit.runtime.pool import StreamPool
 from quantkit.runtime.prepared import open_prepared
 from quantkit.runtime.sessions import check_session, open_session
 from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.runtime.stream_state import StreamState
 from quantkit.runtime.tokens import TOKENS_FILE, Vocabulary
-from quantkit.runtime.track import Track
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Transcriber:
                 yield finished.pop(upcoming)
                 upcoming += 1
 
-    def transcript(self, stream: Track, blocks: AudioBlocks, elapsed_s: float) -> Transcript:
+    def transcript(self, stream: StreamState, blocks: AudioBlocks, elapsed_s: float) -> Transcript:
         """What was heard of a file's blocks by a stream that has ended.
 
         Raises:
@@ -198,7 +198,7 @@ class Transcriber:
         )
 
 
-class Stream(Track):
+class Stream(StreamState):
     """One stream of audio through a transcriber. `flush` ends it."""
 
     def __init__(self, transcriber: Transcriber) -> None:
@@ -211,7 +211,7 @@ class Stream(Track):
     def push(self, samples: ArrayLike) -> list[Token]:
         """Take mono samples at the artifact's rate, [n] of any n; return the tokens they add.
 
-        See `Track.take` for what samples are.
+        See `StreamState.take` for what samples are.
 
         Raises:
             TypeError: the samples are of a type that is no sound, or whose range is not known.

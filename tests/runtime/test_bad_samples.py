@@ -17,7 +17,7 @@ from quantkit.runtime.decoders.greedy import Token
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.encoders.chunks import Chunk
 from quantkit.runtime.pool import PooledStream
-from quantkit.runtime.track import StreamWarning, Track
+from quantkit.runtime.stream_state import StreamState, StreamWarning
 from quantkit.runtime.transcriber import Transcriber
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -102,7 +102,7 @@ def test_integers_are_heard_as_the_floats_they_stand_for(
     assert stream.duration_s == 0
 
 
-def poison(stream: Track, chunk: Chunk) -> None:
+def poison(stream: StreamState, chunk: Chunk) -> None:
     """Put features that the encoder makes no numbers of before what waits for it."""
     stream.waiting.append(Chunk(np.full_like(chunk.features, np.nan), chunk.length))
 
