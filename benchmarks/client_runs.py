@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quantkit.bench.memory import memory
+from quantkit.bench.machine import memory
 from quantkit.bundle import genai, sherpa
 from quantkit.core.errors import QuantkitError
 from quantkit.core.processes import sheltered

@@ -20,7 +20,7 @@ from quantkit.runtime.audio import read_audio
 from quantkit.runtime.decoders.greedy import GreedyDecoder, Token
 from quantkit.runtime.decoders.transducer import Prediction
 from quantkit.runtime.encoders.cache_aware import EncoderStep
-from quantkit.runtime.track import Track
+from quantkit.runtime.stream_state import StreamState
 from quantkit.runtime.transcriber import Transcriber
 
 P = ParamSpec("P")
@@ -56,19 +56,19 @@ def time_parts(transcriber: Transcriber, audio: Path) -> Parts:
     """
     settings = transcriber.settings
     decoder: GreedyDecoder[Prediction] = GreedyDecoder(transcriber.transducer, settings.max_symbols)
-    track = Track(settings, transcriber.vocabulary, decoder.start())
-    encoder = EncoderStep(transcriber.encoder)
+    state = StreamState(settings, transcriber.vocabulary, decoder.start())
+    encoder = EncoderStep(transcriber.encoder, transcriber.settings)
     samples = read_audio(audio, settings.sample_rate)
-    parts = Parts(0, 0.0, 0.0, 0.0, track.tokens)
+    parts = Parts(0, 0.0, 0.0, 0.0, state.tokens)
     chunk = round(settings.chunk_s * settings.sample_rate)
     pushes = [samples[start : start + chunk] for start in range(0, len(samples), chunk)]
     for push in [*pushes, None]:
-        _, seconds = _clocked(track.end) if push is None else _clocked(track.take, push)
+        _, seconds = _clocked(state.end) if push is None else _clocked(state.take, push)
         parts.front_end_s += seconds
-        while track.waiting:
-            encoded, seconds = _clocked(encoder.step, track.waiting.popleft())
+        while state.waiting:
+            encoded, seconds = _clocked(encoder.step, state.waiting.popleft())
             parts.encoder_s += seconds
-            _, seconds = _clocked(decoder.extend, [track.hypothesis], encoded, [encoded.shape[1]])
+            _, seconds = _clocked(decoder.extend, [state.hypothesis], encoded, [encoded.shape[1]])
             parts.decoder_s += seconds
             parts.chunks += 1
     return parts

@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from benchmarks.incumbent import PRE_ENCODE_FRAMES
 from quantkit.bundle import genai, sherpa
+from quantkit.bundle.genai import tokenizer_files
 from quantkit.bundle.rewiring import Rewiring, Sizes
-from quantkit.bundle.tokenizer import tokenizer_files
 from quantkit.core.files import complete_directory, write_json
 from quantkit.graph.files import load_model, save_model
 from quantkit.runtime.settings import StreamingSettings

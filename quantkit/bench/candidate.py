@@ -10,9 +10,7 @@ from typing import Literal
 
 from quantkit.bench import exported
 from quantkit.core.errors import InputError
-from quantkit.runtime.settings import SETTINGS_FILE
-
-ENCODER = "encoder.onnx"
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
 
 Kind = Literal["artifact", "encoder", "exported", "nemo"]
 
@@ -42,7 +40,7 @@ class Candidate:
         """Size on disk of the encoder with its data; None where it has no file of its own."""
         files = self._files()
         if self.kind in ("artifact", "exported"):
-            files = [file for file in files if file.name.startswith("encoder.")]
+            files = [file for file in files if file.name.startswith(f"{self.graph.stem}.")]
         return None if self.kind == "nemo" else _size(files)
 
     def _files(self) -> list[Path]:
@@ -74,7 +72,8 @@ def _find(path: Path) -> Candidate:
     if path.is_dir():
         name = path.resolve().name
         if (path / SETTINGS_FILE).is_file():
-            return Candidate(name, path, path / ENCODER, "artifact")
+            graph = StreamingSettings.load(path).contract.encoder.file
+            return Candidate(name, path, path / graph, "artifact")
         if (path / exported.SETTINGS_FILE).is_file():
             return Candidate(name, path, path / exported.ENCODER, "exported")
         graphs = sorted(path.glob("*.onnx"))

@@ -11,7 +11,6 @@ import onnx_ir as ir
 from quantkit.bench.ports import Port, Ports
 from quantkit.bench.profile import Kernel
 from quantkit.graph.files import load_model
-from quantkit.runtime.encoders.cache_aware import rings
 
 
 def multiply_adds(step: Sequence[Kernel]) -> int:
@@ -31,7 +30,7 @@ def step_bytes(graph: Path, ports: Ports) -> int:
     Raises:
         InputError: the graph or a file of its weights is missing.
     """
-    kept = {ports.states[name] for name in rings(ports.states)}
+    kept = {ports.states[name] for name in ports.rings}
     caches = {*ports.states, *ports.states.values()} - kept
     moved = [port for port in (*ports.inputs, *ports.outputs) if port.name in caches]
     return sum(t.nbytes for t in _weights(load_model(graph))) + sum(map(_port_bytes, moved))

@@ -26,7 +26,7 @@ from quantkit.core.errors import InputError
 from quantkit.runtime.audio import read_blocks
 from quantkit.runtime.mel import LogMel
 from quantkit.runtime.sessions import open_session
-from quantkit.runtime.settings import MelSettings
+from quantkit.runtime.sizes import MelSettings
 from quantkit.runtime.transcriber import TimedToken, Transcript
 
 ENCODER, DECODER, JOINER = "encoder.onnx", "decoder.onnx", "joiner.onnx"

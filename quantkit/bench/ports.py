@@ -43,6 +43,8 @@ class Ports:
     """Cache inputs, with the output that follows each."""
     inputs: list[Port]
     outputs: list[Port]
+    rings: Sequence[str] = ()
+    """Those of the caches that a step may write where it read them."""
 
     @property
     def frames(self) -> int:
@@ -56,7 +58,9 @@ class Ports:
         return min(self.outputs[0].shape[1:]) * ENCODER_FRAME_S
 
 
-def read_ports(inputs: Sequence[Any], outputs: Sequence[Any], what: str) -> Ports:
+def read_ports(
+    inputs: Sequence[Any], outputs: Sequence[Any], what: str, rings: Sequence[str] = ()
+) -> Ports:
     """Tell features, length and caches apart.
 
     A cache input is one whose name with `_next` is an output or, among those left, the n-th input
@@ -66,6 +70,7 @@ def read_ports(inputs: Sequence[Any], outputs: Sequence[Any], what: str) -> Port
         inputs: an ONNX Runtime session's, or anything with `name`, `type` and `shape`.
         outputs: likewise, encoded frames first.
         what: what messages call the graph.
+        rings: caches that may be written where they are read.
 
     Raises:
         InputError: a size is open, an element type unknown, or there is no input of three axes.
@@ -91,7 +96,7 @@ def read_ports(inputs: Sequence[Any], outputs: Sequence[Any], what: str) -> Port
             f"{[p.name for p in ins]}, outputs {[p.name for p in outs]}. A streaming encoder is "
             "needed."
         )
-    return Ports(features[0], lengths[0] if lengths else None, states, ins, outs)
+    return Ports(features[0], lengths[0] if lengths else None, states, ins, outs, rings)
 
 
 def _port(node: Any, what: str) -> Port:

@@ -39,7 +39,7 @@ def profile_steps(graph: Path, threads: int) -> list[list[Kernel]]:
     """
     with temporary_directory() as folder:
         session = open_session(graph, threads, folder / "profile")
-        step = TimedStep(session, str(graph))
+        step = TimedStep(session, graph)
         for _ in range(WARM_UP + STEPS):
             step.run()
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

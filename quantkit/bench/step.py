@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.bench.ports import Port, Ports, read_ports
-from quantkit.runtime.encoders.cache_aware import rings
 from quantkit.runtime.encoders.stepping import SteppedSession
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
 
 _SEED = 20261123
 _MEAN, _DEVIATION = -8.0, 4.0
@@ -24,8 +25,11 @@ class TimedStep:
     sets of cache buffers take turns as input and output.
     """
 
-    def __init__(self, session: ort.InferenceSession, what: str) -> None:
-        self.ports = read_ports(session.get_inputs(), session.get_outputs(), what)
+    def __init__(self, session: ort.InferenceSession, graph: Path) -> None:
+        """`graph` is the file that the session was made of."""
+        self.ports = read_ports(
+            session.get_inputs(), session.get_outputs(), str(graph), _rings(graph)
+        )
         self._chance = np.random.default_rng(_SEED)
         self._steps = stepped(session, self.ports)
 
@@ -50,12 +54,20 @@ def stepped(session: ort.InferenceSession, ports: Ports) -> SteppedSession:
     outputs = {port.name: _zeros(port) for port in ports.outputs}
     if ports.length is not None:
         inputs[ports.length].fill(ports.frames)
-    return SteppedSession(session, inputs, outputs, ports.states, rings(ports.states))
+    return SteppedSession(session, inputs, outputs, ports.states, ports.rings)
 
 
 def noise(chance: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Noise that has about the size of log-mel of speech."""
     return chance.normal(_MEAN, _DEVIATION, shape).astype(np.float32)
+
+
+def _rings(graph: Path) -> list[str]:
+    """What the contract beside an encoder says; another exporter's encoder has none."""
+    if not (graph.parent / SETTINGS_FILE).is_file():
+        return []
+    encoder = StreamingSettings.load(graph.parent).contract.encoder
+    return encoder.inputs_of("ring") if encoder.file == graph.name else []
 
 
 def _zeros(port: Port) -> NDArray[Any]:

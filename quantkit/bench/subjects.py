@@ -53,7 +53,7 @@ class OnnxEncoder:
     ) -> None:
         """Load the graph, unless it is in `session` already."""
         self._graph, self._threads = graph, threads
-        self._step = TimedStep(session or open_session(graph, threads), str(graph))
+        self._step = TimedStep(session or open_session(graph, threads), graph)
         self.chunk_s = self._step.ports.chunk_s
 
     def step(self) -> float:

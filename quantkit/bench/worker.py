@@ -18,7 +18,7 @@ from typing import Any
 
 from quantkit.bench.candidate import Candidate
 from quantkit.bench.exported import ExportedRecognizer
-from quantkit.bench.memory import Memory, memory
+from quantkit.bench.machine import Memory, memory
 from quantkit.bench.step import noise
 from quantkit.bench.subjects import Artifact, OnnxEncoder, Profile, Subject
 from quantkit.core.errors import QuantkitError

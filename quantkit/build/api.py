@@ -14,8 +14,8 @@ from quantkit.build.comparison import run as comparison
 from quantkit.build.progress import StageProgress, T
 from quantkit.build.store import Store
 from quantkit.evaluate.workers import Workers
+from quantkit.quantize.inventory import GraphReport
 from quantkit.quantize.settings import parse_settings
-from quantkit.quantize.storage.tensors import GraphReport
 from quantkit.recipe.load import load_recipe, located
 from quantkit.report.schema import Report
 

@@ -8,6 +8,7 @@ without looking at it, so any layout goes through them if they make the first, z
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,22 +83,23 @@ def attach(
         convolution: float32 [B, *CacheShapes.convolution], or so many numbers.
         cache_length: int64 [B], encoder frames so far; 0 marks a stream's first chunk.
     """
-    encoder = settings.encoder
-    rings = [f"{kind}_cache_{n}" for n in range(encoder.layers) for kind in ("key", "value")]
-    states = [f"conv_cache_{n}" for n in range(encoder.layers)]
+    encoder, graph = settings.encoder, settings.contract.encoder
+    rings = {name: graph.states[name] for name in graph.inputs_of("ring")}
+    states = {name: graph.states[name] for name in graph.inputs_of("state")}
+    count = graph.input("cache_length")
     rows = settings.left_context + settings.chunk_encoder_frames
     width = encoder.dim // encoder.heads
-    wiring.feed("features", window)
-    wiring.feed("length", wiring.ints(settings.window_frames))
-    wiring.feed("cache_length", cache_length)
-    _split(wiring, rings, attention, encoder.heads, (rows, width))
-    _split(wiring, states, convolution, encoder.dim, (encoder.conv_cache,))
+    wiring.feed(graph.input("features"), window)
+    wiring.feed(graph.input("length"), wiring.ints(settings.window_frames))
+    wiring.feed(count, cache_length)
+    _split(wiring, list(rings), attention, encoder.heads, (rows, width))
+    _split(wiring, list(states), convolution, encoder.dim, (encoder.conv_cache,))
     return EncoderOutputs(
-        wiring.take("encoded"),
-        wiring.take("encoded_length"),
-        _join(wiring, rings, CacheShapes.of(settings).attention),
-        _join(wiring, states, CacheShapes.of(settings).convolution),
-        wiring.take("cache_length_next"),
+        wiring.take(graph.output("encoded")),
+        wiring.take(graph.output("encoded_length")),
+        _join(wiring, rings.values(), CacheShapes.of(settings).attention),
+        _join(wiring, states.values(), CacheShapes.of(settings).convolution),
+        wiring.take(graph.states[count]),
     )
 
 
@@ -112,6 +114,6 @@ def _split(
         wiring.feed(name, part)
 
 
-def _join(wiring: Rewiring, names: list[str], shape: tuple[int, ...]) -> ir.Value:
-    following = [wiring.take(f"{name}_next") for name in names]
+def _join(wiring: Rewiring, names: Iterable[str], shape: tuple[int, ...]) -> ir.Value:
+    following = [wiring.take(name) for name in names]
     return wiring.reshape(wiring.op("Concat", *following, axis=1), 0, *shape)

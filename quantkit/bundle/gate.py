@@ -48,10 +48,11 @@ def check_layout(artifact: Path, bundle: Path, layout: str, settings: StreamingS
     found = list(client.encode(frames))
     found_logits = _walk(client, found[0], tokens)
 
-    encoder = EncoderStep(open_session(artifact / "encoder.onnx", None))
+    contract = settings.contract
+    encoder = EncoderStep(open_session(artifact / contract.encoder.file, None), settings)
     expected, rounded = (_encode(encoder, settings, given) for given in (frames, moved))
     predictor, joint = (
-        open_session(artifact / f"{name}.onnx", 1) for name in ("predictor", "joint")
+        open_session(artifact / graph.file, 1) for graph in (contract.predictor, contract.joint)
     )
     expected_logits = _walk(Transducer(predictor, joint, settings), found[0], tokens)
     errors = {

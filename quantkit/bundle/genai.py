@@ -13,27 +13,20 @@ from typing import Any
 import onnx_ir as ir
 
 from quantkit.bundle.encoder import CacheShapes, attach, open_encoder
+from quantkit.bundle.graphs import FLOAT, INT64, PARTS, rewire_decoder, write_graphs
 from quantkit.bundle.rewiring import Rewiring
-from quantkit.bundle.tokenizer import tokenizer_files
 from quantkit.core.files import write_json
 from quantkit.graph.files import load_model
 from quantkit.runtime.settings import StreamingSettings
-from quantkit.runtime.tokens import Vocabulary
+from quantkit.runtime.tokens import BLANK, SPACE, UNKNOWN, Vocabulary
 
-FILES = {name: f"{name}.genai.onnx" for name in ("encoder", "decoder", "joiner")}
+FILES = {part: f"{part}.genai.onnx" for part in PARTS}
 CONFIG = "genai_config.json"
-FLOAT, INT64 = ir.DataType.FLOAT, ir.DataType.INT64
 
 
 def write_genai(artifact: Path, settings: StreamingSettings, out: Path) -> None:
     """Write three graphs over the artifact's weights, the configuration and the tokenizer."""
-    graphs = {
-        "encoder": _encoder(artifact / "encoder.onnx", settings),
-        "decoder": _decoder(artifact / "predictor.onnx", settings),
-        "joiner": _joiner(artifact / "joint.onnx", settings),
-    }
-    for name, graph in graphs.items():
-        ir.save(graph, out / FILES[name])
+    write_graphs(artifact, settings, out, FILES, (_encoder, _decoder, _joiner))
     write_json(out / CONFIG, genai_config(settings))
     for name, content in tokenizer_files(Vocabulary.load(artifact)).items():
         write_json(out / name, content)
@@ -58,26 +51,17 @@ def _encoder(path: Path, settings: StreamingSettings) -> ir.Model:
 
 
 def _decoder(path: Path, settings: StreamingSettings) -> ir.Model:
-    wiring, hidden = Rewiring(load_model(path), str(path)), settings.predictor.hidden
-    state = [settings.predictor.layers, 1, hidden]
-    wiring.feed("token", wiring.input("targets", INT64, [1, 1]))
-    wiring.feed("hidden", wiring.input("h_in", FLOAT, state))
-    wiring.feed("cell", wiring.input("c_in", FLOAT, state))
-    # The runtime reads the width from the second axis.
-    prediction = wiring.op("Transpose", wiring.take("prediction"), perm=[0, 2, 1])
-    wiring.output("decoder_output", prediction, FLOAT, [1, hidden, 1])
-    wiring.output("h_out", wiring.take("hidden_next"), FLOAT, state)
-    wiring.output("c_out", wiring.take("cell_next"), FLOAT, state)
-    return wiring.finish()
+    return rewire_decoder(path, settings, 1, lengths=False)
 
 
 def _joiner(path: Path, settings: StreamingSettings) -> ir.Model:
     wiring = Rewiring(load_model(path), str(path))
     dim, hidden = settings.encoder.dim, settings.predictor.hidden
-    wiring.feed("encoded", wiring.input("encoder_output", FLOAT, [1, 1, dim]))
-    wiring.feed("prediction", wiring.input("decoder_output", FLOAT, [1, 1, hidden]))
+    graph = settings.contract.joint
+    wiring.feed(graph.input("encoded"), wiring.input("encoder_output", FLOAT, [1, 1, dim]))
+    wiring.feed(graph.input("prediction"), wiring.input("decoder_output", FLOAT, [1, 1, hidden]))
     logits = [1, 1, settings.vocabulary_size + 1]
-    wiring.output("joint_output", wiring.take("logits"), FLOAT, logits)
+    wiring.output("joint_output", wiring.take(graph.output("logits")), FLOAT, logits)
     return wiring.finish()
 
 
@@ -153,3 +137,41 @@ def genai_config(settings: StreamingSettings) -> dict[str, Any]:
 def _small(name: str) -> dict[str, Any]:
     """Options of a graph that is too small for threads, which would only disturb the encoder's."""
     return {"log_id": name, "intra_op_num_threads": 1}
+
+
+def tokenizer_files(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Contents of tokenizer.json and tokenizer_config.json, by file name.
+
+    The runtime only turns ids into text. It takes a unigram model, whose scores here keep the
+    order of the ids; the transducer's blank is its last piece.
+    """
+    (unknown,) = UNKNOWN
+    pieces = [
+        [piece, 0.0 if piece == unknown else -float(index)]
+        for index, piece in enumerate(vocabulary.pieces)
+    ]
+    space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    known = unknown in vocabulary.pieces
+    return {
+        "tokenizer.json": {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [],
+            "normalizer": space,
+            "pre_tokenizer": None,
+            "post_processor": None,
+            "decoder": None,
+            "model": {
+                "type": "Unigram",
+                "unk_id": vocabulary.pieces.index(unknown) if known else None,
+                "vocab": [*pieces, [BLANK, 0.0]],
+                "byte_fallback": False,
+            },
+        },
+        "tokenizer_config.json": {
+            "tokenizer_class": "T5Tokenizer",
+            "unk_token": unknown,
+            "model_max_length": 1024,
+        },
+    }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from quantkit.runtime.settings import StreamingSettings
+
+Layout = Literal["native", "genai", "sherpa"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 NATIVE = ("```", "pip install quantkit", "quantkit transcribe . speech.wav", "```")
 

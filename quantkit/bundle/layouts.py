@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from quantkit.bundle.card import model_card
 from quantkit.bundle.gate import check_layout
 from quantkit.bundle.genai import write_genai
-from quantkit.bundle.guide import guide
+from quantkit.bundle.guide import LAYOUTS, Layout, guide
 from quantkit.bundle.manifest import MANIFEST, check_files, load_manifest, sealed
 from quantkit.bundle.native import copy_file
 from quantkit.bundle.sherpa import write_sherpa
@@ -19,8 +19,6 @@ from quantkit.core.integrity import file_facts
 from quantkit.core.targets import check_replaceable
 from quantkit.runtime.settings import StreamingSettings
 
-Layout = Literal["native", "genai", "sherpa"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 _WRITERS: dict[Layout, Callable[[Path, StreamingSettings, Path], None]] = {
     "genai": write_genai,
     "sherpa": write_sherpa,

@@ -5,23 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
+
+import onnx_ir as ir
 
 from quantkit.bundle.card import model_card
 from quantkit.bundle.manifest import MANIFEST, SCHEMA, sealed
 from quantkit.core.errors import InputError
 from quantkit.core.files import write_json, write_text
 from quantkit.core.integrity import file_facts
-from quantkit.core.strict_json import read_json
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import GraphReport, graph_report
-from quantkit.runtime.sessions import GraphName
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.runtime.tokens import TOKENS_FILE
 
-GRAPHS = get_args(GraphName)
-_BESIDE = ("streaming.json", "tokenizer.model", "tokens.txt")
+_BESIDE = (SETTINGS_FILE, "tokenizer.model", TOKENS_FILE)
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,11 @@ def bundle_native(
     Raises:
         InputError: a file of the model is missing, or its copy differs from `digests`.
     """
-    names = [name for graph in GRAPHS for name in (f"{graph}.onnx", f"{graph}.onnx.data")]
-    required = [*(f"{graph}.onnx" for graph in GRAPHS), *_BESIDE]
-    missing = [name for name in required if not (model / name).is_file()]
-    if missing:
-        raise InputError(f"{model}: not a model directory: {', '.join(missing)} missing")
-    for name in [*names, *_BESIDE]:
+    _check_complete(model, _BESIDE)
+    settings = StreamingSettings.load(model)
+    graphs = [graph.file for graph in settings.contract.graphs]
+    _check_complete(model, graphs)
+    for name in [*graphs, *(f"{graph}.data" for graph in graphs), *_BESIDE]:
         if (model / name).is_file():
             copy_file(model / name, out / name)
     files = {path.name: file_facts(path) for path in sorted(out.iterdir())}
@@ -67,16 +67,23 @@ def bundle_native(
                 f"{model / name}: its content is not what the store wrote; the disk or somebody "
                 "changed it. Run the build with --force"
             )
-    manifest = _manifest(model, facts)
+    manifest = _manifest(model, settings, facts)
     write_text(out / "README.md", model_card(manifest))
     files["README.md"] = file_facts(out / "README.md")
     total = sum(file["bytes"] for file in files.values())
     write_json(out / MANIFEST, sealed(manifest | {"files": files, "total_bytes": total}))
 
 
-def float_graphs(model: Path) -> dict[str, GraphReport]:
+def float_graphs(model: Path, settings: StreamingSettings) -> dict[str, GraphReport]:
     """What each graph of an unquantized model directory holds, as quantize.json says it."""
-    return {name: graph_report(load_model(model / f"{name}.onnx")) for name in GRAPHS}
+    graphs = settings.contract.graphs
+    return {graph.name: graph_report(load_model(model / graph.file)) for graph in graphs}
+
+
+def _check_complete(model: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (model / name).is_file()]
+    if missing:
+        raise InputError(f"{model}: not a model directory: {', '.join(missing)} missing")
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -97,19 +104,50 @@ def _share(reader: int, writer: int) -> None:
             raise
 
 
-def _manifest(model: Path, facts: Facts) -> dict[str, Any]:
-    streaming = read_json(model / "streaming.json")
+def _manifest(model: Path, settings: StreamingSettings, facts: Facts) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "key": facts.key,
         "recipe": dict(facts.recipe),
         "source": dict(facts.source),
         "versions": dict(facts.versions),
-        "graphs": float_graphs(model) if facts.graphs is None else dict(facts.graphs),
+        "graphs": float_graphs(model, settings) if facts.graphs is None else dict(facts.graphs),
         "latency": {
-            "algorithmic_s": streaming["algorithmic_latency_s"],
-            "chunk_s": streaming["chunk_s"],
-            "definition": streaming["latency_definition"],
+            "algorithmic_s": settings.algorithmic_latency_s,
+            "chunk_s": settings.chunk_s,
+            "definition": settings.latency_definition,
         },
         "parity": dict(facts.parity),
+    }
+
+
+def inventory(model: Path, settings: StreamingSettings) -> dict[str, Any]:
+    """Parameters, bits per weight and matrices of graphs, as quantize.json has quantized ones."""
+    graphs = settings.contract.graphs
+    return {graph.name: _count(ir.load(model / graph.file)) for graph in graphs}
+
+
+def _count(model: ir.Model) -> dict[str, Any]:
+    floats = [
+        value
+        for initializer in model.graph.initializers.values()
+        if (value := initializer.const_value) is not None and value.dtype.is_floating_point()
+    ]
+    parameters = sum(tensor.size for tensor in floats)
+    bits = sum(tensor.nbytes for tensor in floats) * 8
+    return {
+        "parameters": parameters,
+        "bits_per_weight": bits / parameters if parameters else 0.0,
+        "tensors": [
+            {
+                "name": tensor.name,
+                "shape": list(tensor.shape.numpy()),
+                "bits": tensor.dtype.itemsize * 8,
+                "block_size": None,
+                "bytes": tensor.nbytes,
+                "relative_error": 0.0,
+            }
+            for tensor in floats
+            if len(tensor.shape) > 1
+        ],
     }

@@ -12,12 +12,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quantkit.bundle.encoder import CacheShapes, attach, open_encoder
+from quantkit.bundle.graphs import FLOAT, INT64, PARTS, rewire_decoder, write_graphs
 from quantkit.bundle.rewiring import Rewiring, Sizes
 from quantkit.graph.files import load_model
 from quantkit.runtime.settings import StreamingSettings
 
-FILES = {name: f"{name}.sherpa.onnx" for name in ("encoder", "decoder", "joiner")}
-FLOAT, INT32, INT64 = ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64
+FILES = {part: f"{part}.sherpa.onnx" for part in PARTS}
 #: The least energy that kaldi's front end tells from silence: the precision of float32.
 FLOOR = 2.0**-23
 #: The batch: streams that are decoded together.
@@ -26,13 +26,7 @@ N = "batch"
 
 def write_sherpa(artifact: Path, settings: StreamingSettings, out: Path) -> None:
     """Write three graphs over the artifact's weights; its tokens.txt is what the runtime reads."""
-    graphs = {
-        "encoder": _encoder(artifact / "encoder.onnx", settings),
-        "decoder": _decoder(artifact / "predictor.onnx", settings),
-        "joiner": _joiner(artifact / "joint.onnx", settings),
-    }
-    for name, graph in graphs.items():
-        ir.save(graph, out / FILES[name])
+    write_graphs(artifact, settings, out, FILES, (_encoder, _decoder, _joiner))
 
 
 def metadata(settings: StreamingSettings) -> dict[str, str]:
@@ -107,27 +101,19 @@ def _guarded(wiring: Rewiring, frames: ir.Value, settings: StreamingSettings) ->
 
 
 def _decoder(path: Path, settings: StreamingSettings) -> ir.Model:
-    wiring, hidden = Rewiring(load_model(path), str(path)), settings.predictor.hidden
-    state: Sizes = [settings.predictor.layers, N, hidden]
-    targets = wiring.input("targets", INT32, [N, 1])
-    length = wiring.input("target_length", INT32, [N])
-    wiring.feed("token", wiring.op("Cast", targets, to=INT64))
-    wiring.feed("hidden", wiring.input("h_in", FLOAT, state))
-    wiring.feed("cell", wiring.input("c_in", FLOAT, state))
-    prediction = wiring.op("Transpose", wiring.take("prediction"), perm=[0, 2, 1])
-    wiring.output("decoder_output", prediction, FLOAT, [N, hidden, 1])
-    wiring.output("output_length", wiring.op("Identity", length), INT32, [N])
-    wiring.output("h_out", wiring.take("hidden_next"), FLOAT, state)
-    wiring.output("c_out", wiring.take("cell_next"), FLOAT, state)
-    return wiring.finish()
+    return rewire_decoder(path, settings, N, lengths=True)
 
 
 def _joiner(path: Path, settings: StreamingSettings) -> ir.Model:
     wiring = Rewiring(load_model(path), str(path))
-    shapes = (("encoded", settings.encoder.dim), ("prediction", settings.predictor.hidden))
-    for (name, size), port in zip(shapes, ("encoder_output", "decoder_output"), strict=True):
+    graph = settings.contract.joint
+    shapes = (
+        ("encoder_output", graph.input("encoded"), settings.encoder.dim),
+        ("decoder_output", graph.input("prediction"), settings.predictor.hidden),
+    )
+    for port, name, size in shapes:
         frame = wiring.input(port, FLOAT, [N, size, 1])
         wiring.feed(name, wiring.op("Transpose", frame, perm=[0, 2, 1]))
     logits: Sizes = [N, 1, settings.vocabulary_size + 1]
-    wiring.output("joint_output", wiring.take("logits"), FLOAT, logits)
+    wiring.output("joint_output", wiring.take(graph.output("logits")), FLOAT, logits)
     return wiring.finish()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.calibrate.observe import ObservedSession
+from quantkit.runtime.contract import Graph
 from quantkit.runtime.decoders.greedy import GreedyDecoder
 from quantkit.runtime.decoders.transducer import Prediction, Transducer
 from quantkit.runtime.encoders.cache_aware import zeros
@@ -26,11 +27,14 @@ class ObservedModel:
     def __init__(self, model: Path) -> None:
         self.settings = StreamingSettings.load(model / SETTINGS_FILE)
         self.sessions = {
-            name: ObservedSession(model / f"{name}.onnx")
-            for name in ("encoder", "predictor", "joint")
+            graph.name: ObservedSession(model / graph.file)
+            for graph in self.settings.contract.graphs
         }
+        contract = self.settings.contract
         self._transducer = Transducer(
-            self.sessions["predictor"], self.sessions["joint"], self.settings
+            self.sessions[contract.predictor.name],
+            self.sessions[contract.joint.name],
+            self.settings,
         )
 
     def listen(self, recording: Recording) -> Iterator[int]:
@@ -44,7 +48,8 @@ class ObservedModel:
         """
         mel = LogMel(self.settings.mel, self.settings.sample_rate)
         windows = ChunkWindows(self.settings)
-        encoder = _Encoder(self.sessions["encoder"])
+        graph = self.settings.contract.encoder
+        encoder = _Encoder(self.sessions[graph.name], graph)
         decoder: GreedyDecoder[Prediction] = GreedyDecoder(
             self._transducer, self.settings.max_symbols
         )
@@ -98,23 +103,22 @@ def _names(graph: str, session: ObservedSession) -> list[str]:
 class _Encoder:
     """One stream's caches around the observed encoder."""
 
-    def __init__(self, session: ObservedSession) -> None:
-        self._session = session
+    def __init__(self, session: ObservedSession, graph: Graph) -> None:
+        self._session, self._graph = session, graph
         self._caches: dict[str, NDArray[Any]] = {
-            node.name: zeros(node)
-            for node in session.get_inputs()
-            if node.name not in {"features", "length"}
+            node.name: zeros(node) for node in session.get_inputs() if node.name in graph.states
         }
 
     def step(self, chunk: Chunk) -> NDArray[np.float32]:
         """Encode the next chunk: its valid frames, float32 [1, T, dim]."""
         window = np.asarray(chunk.features, np.float32)
         feeds: dict[str, NDArray[Any]] = {
-            "features": window.reshape(1, *window.shape[-2:]),
-            "length": np.array([chunk.length], np.int64),
+            self._graph.input("features"): window.reshape(1, *window.shape[-2:]),
+            self._graph.input("length"): np.array([chunk.length], np.int64),
             **self._caches,
         }
-        names = ["encoded", "encoded_length", *(f"{name}_next" for name in self._caches)]
+        outputs = [self._graph.output("encoded"), self._graph.output("encoded_length")]
+        names = [*outputs, *(self._graph.states[name] for name in self._caches)]
         encoded, length, *caches = self._session.run(names, feeds)
         self._caches = dict(zip(self._caches, caches, strict=True))
         return encoded[:, : int(length[0])]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from quantkit.bundle.guide import Layout
 from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.cli.console import say
 from quantkit.cli.show.recipes import size_line
-
-Layout = Literal["native", "genai", "sherpa"]
 
 
 @app.command

@@ -103,7 +103,7 @@ def _print(path: Path, text: str, texts: dict[Path, str], *, named: bool) -> Non
 def _notes_shown() -> Iterator[None]:
     """What the runtime warns of in a file is said as errors are, each time."""
     from quantkit.runtime.audio import AudioWarning
-    from quantkit.runtime.track import StreamWarning
+    from quantkit.runtime.stream_state import StreamWarning
 
     usual = warnings.showwarning
 
@@ -147,7 +147,7 @@ def _transcribe(
 ) -> dict[str, Any]:
     """One file's line; its `rtfx` counts the time at work, not the pauses of realtime."""
     from quantkit.runtime.audio import read_blocks
-    from quantkit.runtime.realtime import paced
+    from quantkit.runtime.files import paced
 
     rate = transcriber.settings.sample_rate
     stream = transcriber.stream()

@@ -30,9 +30,6 @@ from quantkit.graph.rewrites.silu import SILU
 from quantkit.graph.rewrites.split_heads import SPLIT_HEADS
 from quantkit.runtime.settings import StreamingSettings
 
-#: By graph, linear modules outside of the layers: the stem's, and the joint's three.
-GRAPHS = {"encoder": 1, "predictor": 0, "joint": 3}
-
 # In this order: each prepares what the next one looks for.
 REWRITES: tuple[Rewrite, ...] = (
     Rewrite(
@@ -63,29 +60,33 @@ def fuse_model(model: Path, out: Path, progress: Progress) -> None:
         gate.FusionError: a rewrite changed the numbers beyond float rounding.
     """
     report: list[dict[str, Any]] = []
-    layers = StreamingSettings.load(model).encoder.layers
     for path in sorted(model.iterdir()):
         if ".onnx" not in path.name:
             shutil.copyfile(path, out / path.name)
-    count = len(GRAPHS) * len(REWRITES)
+    settings = StreamingSettings.load(model)
+    contract = settings.contract
+    count = len(contract.graphs) * len(REWRITES)
     steps = progress.track(range(count), count, "fuse")
-    for name, linears in GRAPHS.items():
-        with scratch_directory(out / f".{name}{PARTIAL}") as scratch:
-            current = model / f"{name}.onnx"
+    for graph in contract.graphs:
+        with scratch_directory(out / f".{graph.name}{PARTIAL}") as scratch:
+            current = model / graph.file
             constants = ir.load(current).graph.initializers
             biased = any(key.endswith(".linear_q.bias") for key in constants)
-            sizes = Sizes(name, layers if name == "encoder" else 0, linears, biased)
-            reference = gate.streamed_outputs(current)
+            # Linear modules outside of the layers: the stem's, and the joint's three.
+            linears = {contract.encoder: 1, contract.joint: 3}.get(graph, 0)
+            layers = settings.encoder.layers if graph is contract.encoder else 0
+            sizes = Sizes(graph.name, layers, linears, biased)
+            reference = gate.streamed_outputs(current, graph)
             for rewrite in REWRITES:
                 rewritten = scratch / f"{next(steps)}.onnx"
-                entry: dict[str, Any] = {"graph": name, "name": rewrite.name}
+                entry: dict[str, Any] = {"graph": graph.name, "name": rewrite.name}
                 entry["matches"] = apply(rewrite, sizes, current, rewritten)
                 if entry["matches"]:
-                    outputs = gate.streamed_outputs(rewritten)
+                    outputs = gate.streamed_outputs(rewritten, graph)
                     entry["max_relative_error"] = gate.check(rewrite.name, reference, outputs)
                     current = rewritten
                 report.append(entry)
-            save_model(ir.load(current), out / f"{name}.onnx")
+            save_model(ir.load(current), out / graph.file)
     next(steps, None)
     write_json(out / "fuse.json", {"rewrites": report})
 

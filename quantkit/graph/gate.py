@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from quantkit.core.errors import QuantkitError
+from quantkit.runtime.contract import Graph
 
 Outputs = list[dict[str, NDArray[np.generic]]]
 
@@ -25,43 +26,44 @@ class FusionError(QuantkitError):
     """A rewrite changed the numbers, and is refused."""
 
 
-def streamed_outputs(model: Path, chunks: int = CHUNKS) -> Outputs:
-    """Run chained steps on seeded noise, from empty caches to a short last chunk.
+def streamed_outputs(model: Path, graph: Graph, chunks: int = CHUNKS) -> Outputs:
+    """Run chained steps on seeded noise, from empty states to a short last chunk.
 
-    Every output `NAME_next` feeds the input `NAME` of the following step. Noise has unit variance,
-    integer inputs are: `length` the full window but for the last step, states as fed back.
+    Noise has unit variance, integer inputs are: the full window's length but for the last step,
+    states as fed back. Encoded rows past their length are undefined and left out.
     """
     session = ort.InferenceSession(str(model), _options(), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(SEED)
     names = [output.name for output in session.get_outputs()]
-    states = {name.removesuffix("_next") for name in names if name.endswith("_next")}
-    feeds: dict[str, NDArray[np.generic]] = {}
+    shapes = {
+        port.name: [size if isinstance(size, int) else OPEN for size in port.shape]
+        for port in graph.inputs
+    }
+    feeds: dict[str, NDArray[np.generic]] = {
+        port.name: np.zeros(shapes[port.name], port.type) for port in graph.inputs if port.next
+    }
     results: Outputs = []
     for step in range(chunks):
-        for argument in session.get_inputs():
-            shape = [size if isinstance(size, int) else OPEN for size in argument.shape]
-            if argument.name in states:
-                if step == 0:
-                    kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-                    feeds[argument.name] = np.zeros(shape, dtype=kind)
-            elif argument.name == "length":
-                window = feeds["features"].shape[1]
-                last = window if step < chunks - 1 else window * 3 // 4
-                feeds["length"] = np.full(shape, last)
-            elif argument.type == "tensor(int64)":
-                feeds[argument.name] = rng.integers(0, 8, shape)
-            else:
-                feeds[argument.name] = rng.standard_normal(shape, dtype=np.float32)
+        for port in graph.inputs:
+            shape = shapes[port.name]
+            if port.role == "length":
+                window = shapes[graph.input("features")][1]
+                feeds[port.name] = np.full(shape, window if step < chunks - 1 else window * 3 // 4)
+            elif port.next is None and port.type == "int64":
+                feeds[port.name] = rng.integers(0, 8, shape)
+            elif port.next is None:
+                feeds[port.name] = rng.standard_normal(shape, dtype=np.float32)
         outputs = dict(zip(names, session.run(None, feeds), strict=True))
+        feeds.update({before: outputs[after] for before, after in graph.states.items()})
+        if graph.runs == "chunk":
+            encoded, length = graph.output("encoded"), graph.output("encoded_length")
+            outputs[encoded] = outputs[encoded][:, : int(outputs[length][0])]
         results.append(outputs)
-        feeds.update({name: outputs[f"{name}_next"] for name in states})
     return results
 
 
 def check(name: str, reference: Outputs, candidate: Outputs) -> float:
     """Largest difference over outputs and steps, relative to the output's own largest value.
-
-    Rows of `encoded` past `encoded_length` are undefined and left out.
 
     Raises:
         FusionError: it is beyond float rounding.
@@ -69,7 +71,12 @@ def check(name: str, reference: Outputs, candidate: Outputs) -> float:
     error, output, step = 0.0, "", 0
     for index, (expected, actual) in enumerate(zip(reference, candidate, strict=True)):
         for key in expected:
-            a, b = _valid(key, expected), _valid(key, actual)
+            a, b = (outputs[key].astype(np.float64) for outputs in (expected, actual))
+            if a.shape != b.shape:
+                raise FusionError(
+                    f"rewrite {name!r} is refused: output {key!r} of step {index} has the shape "
+                    f"{list(b.shape)} instead of {list(a.shape)}"
+                )
             difference = np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0)
             moved = float(difference / max(1.0, np.abs(a).max(initial=0)))
             if moved > error:
@@ -80,11 +87,6 @@ def check(name: str, reference: Outputs, candidate: Outputs) -> float:
             f"of its largest value; float rounding stays below {TOLERANCE:.0e}"
         )
     return error
-
-
-def _valid(name: str, outputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float64]:
-    values = outputs[name].astype(np.float64)
-    return values[:, : int(outputs["encoded_length"][0])] if name == "encoded" else values
 
 
 def _options() -> ort.SessionOptions:

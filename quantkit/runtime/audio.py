@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from quantkit.core.errors import InputError
 from quantkit.core.text import one_line
 from quantkit.runtime.samples import LARGEST, silence_unsound
-from quantkit.runtime.sound.part import Part
 from quantkit.runtime.sound.parts import find_parts
-from quantkit.runtime.sound.pieces import PiecesFile
+from quantkit.runtime.sound.pieces import Part, PiecesFile
 from quantkit.runtime.sound.source import Source, open_source
 
 Array = NDArray[np.float32]

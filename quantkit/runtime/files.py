@@ -1,12 +1,15 @@
-"""Files of any lengths through the slots of a pool: where one ends, the next one starts."""
+"""Playing files: many through the slots of a pool, or one as late as from a microphone."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quantkit.core.errors import InputError
 from quantkit.runtime.audio import AudioBlocks, read_blocks
@@ -59,3 +62,23 @@ def play(
         pool.step()
         yield from (file for file in playing if file.stream.done)
         playing = [file for file in playing if not file.stream.done]
+
+
+def paced(
+    pieces: Iterable[NDArray[np.float32]],
+    sample_rate: int,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield each piece of audio, shape [n], when its last sample would have been spoken.
+
+    A consumer that falls behind gets the next pieces at once: the schedule does not slip.
+    """
+    start = clock()
+    samples = 0
+    for piece in pieces:
+        samples += len(piece)
+        early = start + samples / sample_rate - clock()
+        if early > 0:
+            sleep(early)
+        yield piece

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.integrity import FACTS, file_problem, seal_problem, size_problem
 from quantkit.core.strict_json import read_json
-from quantkit.runtime.sessions import GraphName
-from quantkit.runtime.settings import SETTINGS_FILE
+from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
 from quantkit.runtime.tokens import TOKENS_FILE
 
 MANIFEST = "manifest.json"
 #: The shape of the manifest's list of files.
 MANIFEST_FILES = shapes.mapping(shapes.file_name, FACTS, least=1, most=1000)
-_GRAPHS = tuple(f"{name}.onnx" for name in get_args(GraphName))
-#: What the runtime reads at once, and what ONNX Runtime maps from the disk: all of the weight.
-_READ, _MAPPED = (SETTINGS_FILE, TOKENS_FILE, *_GRAPHS), tuple(f"{name}.data" for name in _GRAPHS)
 #: Far more than a manifest with a line for each tensor of the largest model.
 _MOST_BYTES = 64 * 2**20
 _SHAPE = shapes.record({"files": MANIFEST_FILES})
@@ -58,18 +54,29 @@ def check_artifact(directory: Path, *, everything: bool = False) -> None:
     if problem := seal_problem(manifest):
         raise InputError(f"{directory / MANIFEST}: {problem}; build the artifact again")
     listed = manifest["files"]
+    graphs = _graphs(directory)
+    # What the runtime reads at once, and what ONNX Runtime maps from the disk: all of the weight.
+    read, mapped = [SETTINGS_FILE, TOKENS_FILE, *graphs], [f"{graph}.data" for graph in graphs]
     wrong = {
         name: f"is not in {MANIFEST}"
-        for name in (*_READ, *_MAPPED)
+        for name in (*read, *mapped)
         if name not in listed and (directory / name).exists()
     }
     for name, facts in listed.items():
-        if everything or name in _READ:
+        if everything or name in read:
             problem = file_problem(directory / name, facts)
         else:
-            problem = size_problem(directory / name, facts) if name in _MAPPED else None
+            problem = size_problem(directory / name, facts) if name in mapped else None
         if problem is not None:
             wrong[name] = problem
     if wrong:
         lines = [f"{directory / name}: {problem}" for name, problem in wrong.items()]
         raise InputError("\n".join([*lines, "copy the artifact again, or build it again"]))
+
+
+def _graphs(directory: Path) -> list[str]:
+    """The files of the graphs; none where streaming.json, which names them, cannot be read."""
+    try:
+        return [graph.file for graph in StreamingSettings.load(directory).contract.graphs]
+    except InputError:  # its digest tells first, or whoever loads it
+        return []

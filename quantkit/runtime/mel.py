@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from quantkit.runtime.settings import MelSettings
+from quantkit.runtime.sizes import MelSettings
 
 Array = NDArray[np.float32]
 

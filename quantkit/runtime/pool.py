@@ -10,17 +10,17 @@ from quantkit.runtime.decoders.greedy import GreedyDecoder
 from quantkit.runtime.decoders.transducer import Prediction, Transducer
 from quantkit.runtime.encoders.slots import EncoderSlots
 from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.stream_state import StreamState
 from quantkit.runtime.tokens import Vocabulary
-from quantkit.runtime.track import Track
 
 Array = NDArray[np.float32]
 
 
-class PooledStream(Track):
+class PooledStream(StreamState):
     """One stream of a pool: takes samples at any time; tokens come with the pool's steps."""
 
     def push(self, samples: ArrayLike) -> None:
-        """Take mono samples at the artifact's rate, [n] of any n; see `Track.take`.
+        """Take mono samples at the artifact's rate, [n] of any n; see `StreamState.take`.
 
         Raises:
             TypeError: the samples are of a type that is no sound, or whose range is not known.
@@ -61,7 +61,7 @@ class StreamPool:
     ) -> None:
         self._settings = settings
         self._vocabulary = vocabulary
-        self._encoder = EncoderSlots(encoder, slots)
+        self._encoder = EncoderSlots(encoder, settings, slots)
         self._decoder: GreedyDecoder[Prediction] = GreedyDecoder(transducer, settings.max_symbols)
         self._slots = slots
         self._streams: list[PooledStream] = []

@@ -1,19 +1,18 @@
-"""Opens an artifact's graphs in ONNX Runtime and checks that they are what streaming.json means.
+"""Opens an artifact's graphs in ONNX Runtime and checks that they are what its contract says.
 
 Sizes are checked by input and output name; sizes that a graph leaves open fit anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.contract import BATCH, Graph, Port, Size
 
 #: What ONNX Runtime raises for a file that it cannot load.
 LOAD_ERRORS = (
@@ -27,28 +26,15 @@ LOAD_ERRORS = (
     ort_errors.RuntimeException,
 )
 
+#: What ONNX Runtime raises from a step; with bound inputs and outputs that is a RuntimeError.
+RUN_ERRORS = (*LOAD_ERRORS, ort_errors.EPFail, RuntimeError)
+
 PROVIDERS = ["CPUExecutionProvider"]
 #: Optimizers that do harm: ONNX Runtime's SkipLayerNormalization takes longer on a CPU than the Add
 #: and LayerNormalization that it stands for.
 DISABLED_OPTIMIZERS = "SkipLayerNormFusion"
 
-GraphName = Literal["encoder", "predictor", "joint"]
-FLOAT, INTEGER = "tensor(float)", "tensor(int64)"
-
-
-@dataclass(frozen=True)
-class Port:
-    """A graph input or output: its type in ONNX Runtime's words, and its sizes (None fits any)."""
-
-    type: str
-    shape: tuple[int | None, ...]
-
-    def fits(self, node: Any) -> bool:
-        """Whether a session's input or output can be this port."""
-        if node.type != self.type or len(node.shape) != len(self.shape):
-            return False
-        pairs = zip(node.shape, self.shape, strict=True)
-        return all(not isinstance(a, int) or b is None or a == b for a, b in pairs)
+_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 
 
 def session_options(threads: int | None) -> ort.SessionOptions:
@@ -81,7 +67,7 @@ def open_session(
     if not path.is_file():
         raise InputError(
             f"{path}: no such file. An artifact directory as written by 'quantkit build' holds "
-            f"encoder.onnx, predictor.onnx and joint.onnx."
+            f"the graphs that its streaming.json names."
         )
     options = session_options(threads)
     # The threads are there already; in turns, packing the weights is most of the time of loading.
@@ -98,45 +84,14 @@ def open_session(
         ) from error
 
 
-def expected_ports(
-    graph: GraphName, settings: StreamingSettings
-) -> tuple[dict[str, Port], dict[str, Port]]:
-    """The inputs and outputs that a graph of an artifact has, by name."""
-    encoder, predictor = settings.encoder, settings.predictor
-    logits = settings.vocabulary_size + 1
-    state = Port(FLOAT, (predictor.layers, 1, predictor.hidden))
-    prediction = Port(FLOAT, (1, 1, predictor.hidden))
-    if graph == "predictor":
-        inputs = {"token": Port(INTEGER, (1, 1)), "hidden": state, "cell": state}
-        return inputs, {"prediction": prediction, "hidden_next": state, "cell_next": state}
-    if graph == "joint":
-        inputs = {"encoded": Port(FLOAT, (1, None, encoder.dim)), "prediction": prediction}
-        return inputs, {"logits": Port(FLOAT, (1, None, logits))}
-    rows = settings.left_context + settings.chunk_encoder_frames
-    attention = Port(FLOAT, (1, encoder.heads, rows, encoder.dim // encoder.heads))
-    caches = {"cache_length": Port(INTEGER, (1,))}
-    for layer in range(encoder.layers):
-        caches[f"key_cache_{layer}"] = caches[f"value_cache_{layer}"] = attention
-        caches[f"conv_cache_{layer}"] = Port(FLOAT, (1, encoder.conv_cache, encoder.dim))
-    features = Port(FLOAT, (1, settings.window_frames, settings.mel.n_mels))
-    return {"features": features, "length": Port(INTEGER, (1,)), **caches}, {
-        "encoded": Port(FLOAT, (1, settings.chunk_encoder_frames, encoder.dim)),
-        "encoded_length": Port(INTEGER, (1,)),
-        **{f"{name}_next": port for name, port in caches.items()},
-    }
-
-
-def check_session(
-    session: ort.InferenceSession, graph: GraphName, settings: StreamingSettings, path: Path
-) -> None:
-    """Compare a loaded graph with the settings.
+def check_session(session: ort.InferenceSession, graph: Graph, path: Path) -> None:
+    """Compare a loaded graph with the contract.
 
     Raises:
         InputError: naming every input and output that is missing, unknown or of another size.
     """
-    inputs, outputs = expected_ports(graph, settings)
-    problems = _differences("input", session.get_inputs(), inputs)
-    problems += _differences("output", session.get_outputs(), outputs)
+    problems = _differences("input", session.get_inputs(), graph.inputs)
+    problems += _differences("output", session.get_outputs(), graph.outputs)
     if problems:
         raise InputError(
             f"{path}: does not match the streaming.json beside it: {'; '.join(problems)}. "
@@ -144,16 +99,37 @@ def check_session(
         )
 
 
-def _differences(kind: str, nodes: list[Any], ports: dict[str, Port]) -> list[str]:
-    found = {node.name: node for node in nodes}
-    problems = [f"{kind} {name!r} is missing" for name in ports if name not in found]
+def cannot_run(graph: str, error: Exception) -> InputError:
+    """The error of a graph, which is called `graph`, that ONNX Runtime stopped at."""
+    return InputError(
+        f"{graph}: ONNX Runtime {ort.__version__} cannot run it: {error}. The artifact is damaged "
+        f"or not one of this version; build it again."
+    )
+
+
+def _differences(kind: str, nodes: Sequence[ort.NodeArg], ports: Sequence[Port]) -> list[str]:
+    has = {node.name: node for node in nodes}
+    known = {port.name for port in ports}
+    problems = [f"{kind} {port.name!r} is missing" for port in ports if port.name not in has]
     if kind == "input":
-        problems += [f"input {name!r} is unknown" for name in found if name not in ports]
-    for name, port in ports.items():
-        if name in found and not port.fits(found[name]):
-            node = found[name]
+        problems += [f"input {name!r} is unknown" for name in has if name not in known]
+    for port in ports:
+        if port.name in has and not _fits(node := has[port.name], port):
             problems.append(
-                f"{kind} {name!r} is {node.type} {list(node.shape)}, "
-                f"expected {port.type} {['any' if n is None else n for n in port.shape]}"
+                f"{kind} {port.name!r} is {node.type} {list(node.shape)}, "
+                f"expected {_TYPES[port.type]} {_sizes(port)}"
             )
     return problems
+
+
+def _fits(node: ort.NodeArg, port: Port) -> bool:
+    """Whether a session's input or output can be this port."""
+    if node.type != _TYPES[port.type] or len(node.shape) != len(port.shape):
+        return False
+    pairs = zip(node.shape, _sizes(port), strict=True)
+    return all(not isinstance(a, int) or b in {a, "any"} for a, b in pairs)
+
+
+def _sizes(port: Port) -> list[Size]:
+    """A port's sizes for one stream; other open sizes are any."""
+    return [1 if size == BATCH else "any" if isinstance(size, str) else size for size in port.shape]

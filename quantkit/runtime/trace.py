@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantkit.core.divergence import log_softmax
-from quantkit.runtime.decoders.greedy import GreedyDecoder, Token
-from quantkit.runtime.decoders.path import greedy_path
+from quantkit.runtime.decoders.greedy import GreedyDecoder, Token, greedy_path
 from quantkit.runtime.decoders.transducer import Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.encoders.chunks import Chunk, ChunkWindows
@@ -32,7 +31,7 @@ class CandidateUtterance:
 def run(artifact: Transcriber, samples: Array) -> CandidateUtterance:
     """Stream samples, float32 [n] at the artifact's rate, as `transcribe` does."""
     settings = artifact.settings
-    encoder = EncoderStep(artifact.encoder)
+    encoder = EncoderStep(artifact.encoder, settings)
     decoder = GreedyDecoder(artifact.transducer, settings.max_symbols)
     hypothesis = decoder.start()
     chunks = []

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from quantkit.core.errors import InputError
 from quantkit.runtime.audio import AudioBlocks, read_blocks
+from quantkit.runtime.contract import Graph
 from quantkit.runtime.decoders.greedy import GreedyDecoder, Token
 from quantkit.runtime.decoders.transducer import Prediction, Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
@@ -20,10 +21,10 @@ from quantkit.runtime.files import PlayedFile, play
 from quantkit.runtime.integrity import check_artifact
 from quantkit.runtime.pool import StreamPool
 from quantkit.runtime.prepared import open_prepared
-from quantkit.runtime.sessions import GraphName, check_session, open_session
+from quantkit.runtime.sessions import check_session, open_session
 from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
+from quantkit.runtime.stream_state import StreamState
 from quantkit.runtime.tokens import TOKENS_FILE, Vocabulary
-from quantkit.runtime.track import Track
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,21 @@ class Transcriber:
                 f"Use the files of one build together."
             )
 
-        def graph(name: GraphName, threads: int | None) -> ort.InferenceSession:
-            path = directory / f"{name}.onnx"
+        def session(graph: Graph, threads: int | None) -> ort.InferenceSession:
+            path = directory / graph.file
             if prepare:
-                session = open_prepared(path, threads, check=check)
+                opened = open_prepared(path, threads, check=check)
             else:
-                session = open_session(path, threads)
-            check_session(session, name, settings, path)
-            return session
+                opened = open_session(path, threads)
+            check_session(opened, graph, path)
+            return opened
 
-        encoder = graph("encoder", threads)
+        contract = settings.contract
+        encoder = session(contract.encoder, threads)
         # These two are small: more threads would only take cores from the encoder's.
-        transducer = Transducer(graph("predictor", 1), graph("joint", 1), settings)
+        transducer = Transducer(
+            session(contract.predictor, 1), session(contract.joint, 1), settings
+        )
         return cls(settings, vocabulary, encoder, transducer)
 
     def stream(self) -> Stream:
@@ -158,7 +162,7 @@ class Transcriber:
                 yield finished.pop(upcoming)
                 upcoming += 1
 
-    def transcript(self, stream: Track, blocks: AudioBlocks, elapsed_s: float) -> Transcript:
+    def transcript(self, stream: StreamState, blocks: AudioBlocks, elapsed_s: float) -> Transcript:
         """What was heard of a file's blocks by a stream that has ended.
 
         Raises:
@@ -166,8 +170,9 @@ class Transcriber:
         """
         if 0 < stream.lost_frames == stream.hypothesis.frames:
             raise InputError(
-                "encoder.onnx: none of its frames are finite numbers, for sound that is. The "
-                "artifact is damaged or was quantized from such weights; build it again."
+                f"{self.settings.contract.encoder.file}: none of its frames are finite "
+                "numbers, for sound that is. The artifact "
+                "is damaged or was quantized from such weights; build it again."
             )
         return Transcript(
             stream.text,
@@ -193,11 +198,11 @@ class Transcriber:
         )
 
 
-class Stream(Track):
+class Stream(StreamState):
     """One stream of audio through a transcriber. `flush` ends it."""
 
     def __init__(self, transcriber: Transcriber) -> None:
-        self._encoder = EncoderStep(transcriber.encoder)
+        self._encoder = EncoderStep(transcriber.encoder, transcriber.settings)
         self._decoder: GreedyDecoder[Prediction] = GreedyDecoder(
             transcriber.transducer, transcriber.settings.max_symbols
         )
@@ -206,7 +211,7 @@ class Stream(Track):
     def push(self, samples: ArrayLike) -> list[Token]:
         """Take mono samples at the artifact's rate, [n] of any n; return the tokens they add.
 
-        See `Track.take` for what samples are.
+        See `StreamState.take` for what samples are.
 
         Raises:
             TypeError: the samples are of a type that is no sound, or whose range is not known.

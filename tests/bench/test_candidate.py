@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from quantkit.bench.candidate import find_candidates
 from quantkit.core.errors import InputError
+from tests.runtime.conftest import streaming_json
 
 
 def directory(path: Path, **sizes: int) -> Path:
@@ -16,13 +18,15 @@ def directory(path: Path, **sizes: int) -> Path:
 
 
 def test_an_artifact_counts_all_files_and_its_encoder_apart(tmp_path: Path) -> None:
-    files = {"encoder__onnx": 5, "encoder__onnx__data": 70, "joint__onnx": 3, "streaming__json": 2}
+    files = {"encoder__onnx": 5, "encoder__onnx__data": 70, "joint__onnx": 3}
     folder = directory(tmp_path / "ours", **files)
+    text = json.dumps(streaming_json())
+    (folder / "streaming.json").write_text(text)
     directory(folder / ".prepared", encoder__onnx=99)  # made by loading it, no part of it
     (found,) = find_candidates([folder])
     assert (found.kind, found.recognizes) == ("artifact", True)
     assert found.name == "ours"
-    assert (found.bytes, found.encoder_bytes) == (80, 75)
+    assert (found.bytes, found.encoder_bytes) == (78 + len(text), 75)
 
 
 def test_another_exporters_directory_is_an_encoder_alone(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_what_the_runtime_folds_away_costs_nothing(tmp_path: Path, folded: bool)
 
 def test_weights_count_as_stored_and_caches_both_ways(tmp_path: Path) -> None:
     path = write_encoder(tmp_path / "encoder.onnx")
-    ports = TimedStep(open_session(path, 1), "encoder").ports
+    ports = TimedStep(open_session(path, 1), path).ports
     constants = 3 * 2 * 8  # start, end and axes of the slice
     caches = 2 * (STEPS * WIDTH * 4 + 8)
     assert step_bytes(path, ports) == constants + caches
@@ -70,5 +70,5 @@ def test_the_demo_encoder_multiplies_each_stored_weight_once_a_frame(demo_artifa
     products = [kernel for kernel in steps[0] if kernel.op in ("MatMul", "Gemm")]
     assert products
     found = multiply_adds(steps[0])
-    weights = step_bytes(graph, TimedStep(open_session(graph, 1), "encoder").ports) / 4
+    weights = step_bytes(graph, TimedStep(open_session(graph, 1), graph).ports) / 4
     assert 7 * weights * 0.8 < found < 7 * weights * 1.5

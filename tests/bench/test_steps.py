@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("named", [True, False])
 def test_caches_feed_the_next_step(tmp_path: Path, named: bool) -> None:
-    session = ort.InferenceSession(str(write_encoder(tmp_path / "encoder.onnx", named=named)))
-    step = TimedStep(session, "encoder")
+    graph = write_encoder(tmp_path / "encoder.onnx", named=named)
+    step = TimedStep(ort.InferenceSession(str(graph)), graph)
     total, last = np.zeros((1, STEPS, WIDTH), np.float32), step.ports.outputs[3].name
     for turn in range(1, 6):
         assert step.run() > 0
@@ -34,7 +34,7 @@ def test_caches_feed_the_next_step(tmp_path: Path, named: bool) -> None:
 
 def test_an_artifacts_encoder_is_stepped_as_its_runtime_does(demo_artifact: Path) -> None:
     session = Transcriber.load(demo_artifact, 1).encoder
-    step = TimedStep(session, "encoder")
+    step = TimedStep(session, demo_artifact / "encoder.onnx")
     feeds = {name: array.copy() for name, array in step._steps.inputs.items()}
     names = [node.name for node in session.get_outputs()]
     for _ in range(4):

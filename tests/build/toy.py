@@ -21,6 +21,7 @@ from quantkit.build.progress import LineProgress
 from quantkit.build.store import Store
 from quantkit.recipe.load import load_recipe
 from quantkit.recipe.schema import Recipe
+from tests.runtime.conftest import streaming_json
 
 ARTIFACT, STORE = Path("out") / "artifact", Path("store")
 CHAIN = "quantkit.build.artifact.chain"
@@ -133,8 +134,7 @@ def _work(stage: str, salt: str, names: list[str], points: Points) -> Work:
 
 def _content(name: str, seed: bytes) -> bytes:
     if name == "streaming.json":
-        values = {"algorithmic_latency_s": 0.5, "chunk_s": 0.56, "latency_definition": "toy"}
-        return json.dumps(values).encode()
+        return json.dumps(streaming_json(right=6)).encode()
     if name == "parity.json":
         return json.dumps(PARITY).encode()
     return hashlib.shake_256(seed + name.encode()).digest(PIECE)

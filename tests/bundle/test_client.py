@@ -51,7 +51,7 @@ def test_every_token_is_the_native_runtimes(
     native = Transcriber.load(artifacts[name], 1)
     settings = native.settings
     client = Client(bundles[name], layout, settings, lambda path: open_session(path, 1))
-    encoder = EncoderStep(native.encoder)
+    encoder = EncoderStep(native.encoder, native.settings)
     ours = GreedyDecoder(native.transducer, settings.max_symbols)
     theirs = GreedyDecoder(client, settings.max_symbols)
     exact, errors = 0, []

@@ -8,6 +8,7 @@ import pytest
 
 from quantkit.bundle import layouts
 from quantkit.bundle.gate import BundleError
+from quantkit.bundle.guide import Layout
 from quantkit.bundle.layouts import bundle_artifact
 from quantkit.bundle.manifest import check_files, load_manifest
 from quantkit.core.errors import InputError
@@ -69,7 +70,7 @@ def test_native_copies_and_may_lie_beside_others(
 
 @pytest.mark.parametrize("layout", ["native", "genai"])
 def test_a_damaged_artifact_is_refused_by_file(
-    artifacts: dict[str, Path], tmp_path: Path, layout: layouts.Layout
+    artifacts: dict[str, Path], tmp_path: Path, layout: Layout
 ) -> None:
     artifact, out = tmp_path / "artifact", tmp_path / "out"
     shutil.copytree(artifacts["int4"], artifact)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from quantkit.bundle.manifest import check_files, load_manifest, seal_problem, sealed
 from quantkit.bundle.native import Facts, bundle_native, copy_file, float_graphs
 from quantkit.core.errors import InputError
+from quantkit.runtime.settings import StreamingSettings
+from tests.runtime.conftest import streaming_json
 
 PARITY = {
     "utterances": 3,
@@ -46,7 +48,10 @@ def model(tmp_path):
     for name in ("encoder", "predictor", "joint"):
         data = f"{name}.onnx.data" if name == "encoder" else None
         ir.save(_graph(), folder / f"{name}.onnx", external_data=data)
-    settings = {"algorithmic_latency_s": 0.49, "chunk_s": 0.56, "latency_definition": "delay"}
+    settings = streaming_json(right=6) | {
+        "algorithmic_latency_s": 0.49,
+        "latency_definition": "delay",
+    }
     (folder / "streaming.json").write_text(json.dumps(settings))
     (folder / "tokens.txt").write_text("a 0\n")
     (folder / "tokenizer.model").write_bytes(b"pieces")
@@ -68,7 +73,11 @@ def test_the_layout(artifact) -> None:
     assert "source.json" not in names
     manifest = load_manifest(artifact)
     check_files(artifact, manifest)
-    assert manifest["latency"] == {"algorithmic_s": 0.49, "chunk_s": 0.56, "definition": "delay"}
+    assert manifest["latency"] == {
+        "algorithmic_s": 0.49,
+        "chunk_s": pytest.approx(0.56),
+        "definition": "delay",
+    }
     assert manifest["total_bytes"] == sum(file["bytes"] for file in manifest["files"].values())
 
 
@@ -123,7 +132,7 @@ def test_the_card_says_what_was_measured(artifact) -> None:
 
 
 def test_a_float_graph_lists_what_a_quantized_one_does(model) -> None:
-    graphs = float_graphs(model)
+    graphs = float_graphs(model, StreamingSettings.load(model))
     assert graphs["joint"]["parameters"] == 36
     assert graphs["joint"]["bits_per_weight"] == 32.0
     weight, bias = graphs["encoder"]["tensors"]

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from quantkit.cli import main
-from quantkit.runtime.track import Track
+from quantkit.runtime.stream_state import StreamState
 from quantkit.runtime.transcriber import Transcriber
 from tests.cli.blocked import BUILD_EXTRA, without
 
@@ -169,11 +169,11 @@ def test_a_text_is_one_line_without_control_characters(
 def test_text_is_spelled_for_who_sees_it_only(tiny_artifact, wav, monkeypatch, capsys) -> None:
     asked = []
 
-    def text(_: Track) -> str:
+    def text(_: StreamState) -> str:
         asked.append(1)
         return "said"
 
-    monkeypatch.setattr(Track, "text", property(text))
+    monkeypatch.setattr(StreamState, "text", property(text))
     assert main(["transcribe", str(tiny_artifact), str(wav)]) == 0
     assert capsys.readouterr().out == "said\n"
     assert len(asked) == 1

@@ -15,6 +15,7 @@ from quantkit.bundle.native import Facts, bundle_native
 from quantkit.cli import main
 from tests.hub.endpoints import running_hub
 from tests.hub.hub import TOKEN
+from tests.runtime.conftest import streaming_json
 
 RECIPE = {
     "schema": 1,
@@ -46,7 +47,10 @@ def toy_model(tmp_path_factory) -> Path:
         graph = ir.Graph([], [], nodes=[], initializers=[value], opset_imports={"": 21})
         model = ir.Model(graph, ir_version=10)
         ir.save(model, folder / f"{name}.onnx", external_data=f"{name}.onnx.data")
-    settings = {"algorithmic_latency_s": 0.49, "chunk_s": 0.56, "latency_definition": "delay"}
+    settings = streaming_json(right=6) | {
+        "algorithmic_latency_s": 0.49,
+        "latency_definition": "delay",
+    }
     (folder / "streaming.json").write_text(json.dumps(settings))
     (folder / "tokens.txt").write_text("a 0\n")
     (folder / "tokenizer.model").write_bytes(b"\0pieces")

@@ -17,7 +17,7 @@ from quantkit.runtime.decoders.greedy import Token
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.encoders.chunks import Chunk
 from quantkit.runtime.pool import PooledStream
-from quantkit.runtime.track import StreamWarning, Track
+from quantkit.runtime.stream_state import StreamState, StreamWarning
 from quantkit.runtime.transcriber import Transcriber
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -102,7 +102,7 @@ def test_integers_are_heard_as_the_floats_they_stand_for(
     assert stream.duration_s == 0
 
 
-def poison(stream: Track, chunk: Chunk) -> None:
+def poison(stream: StreamState, chunk: Chunk) -> None:
     """Put features that the encoder makes no numbers of before what waits for it."""
     stream.waiting.append(Chunk(np.full_like(chunk.features, np.nan), chunk.length))
 
@@ -129,7 +129,7 @@ def test_a_chunk_that_is_not_finite_empties_the_caches(
     assert stream.hypothesis.frames == frames + 2, "later tokens keep their times"
     # A stream of which the encoder alone is new says the same from here on.
     fresh.push(speech_like[:16_000])
-    fresh._encoder = EncoderStep(transcriber.encoder)
+    fresh._encoder = EncoderStep(transcriber.encoder, transcriber.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found, expected = stream.push(speech_like[16_000:]), fresh.push(speech_like[16_000:])

@@ -99,7 +99,7 @@ def test_the_counter_of_frames_may_run_for_ever(
     A multiple of the ring's 77 rows later the caches mean the same, wherever the counter is.
     """
     chunks = windows(transcriber, speech[: 14 * CHUNK])
-    step = EncoderStep(transcriber.encoder)
+    step = EncoderStep(transcriber.encoder, transcriber.settings)
     for chunk in chunks[:-1]:
         step.step(chunk)
     caches = step.caches()
@@ -127,7 +127,7 @@ def test_twenty_minutes_neither_drift_nor_grow(transcriber: Transcriber, speech:
     assert len(block) == 125 * CHUNK
     settings = transcriber.settings
     mel, cutter = LogMel(settings.mel, settings.sample_rate), ChunkWindows(settings)
-    step = EncoderStep(transcriber.encoder)
+    step = EncoderStep(transcriber.encoder, transcriber.settings)
     decoder = GreedyDecoder(transcriber.transducer, settings.max_symbols)
     hypothesis = decoder.start()
     second: list[Array] = []

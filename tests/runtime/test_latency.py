@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from quantkit.runtime.encoders.chunks import ChunkWindows
-from quantkit.runtime.latency import algorithmic_latency
 from quantkit.runtime.mel import LogMel
-from quantkit.runtime.settings import StreamingSettings
+from quantkit.runtime.settings import StreamingSettings, algorithmic_latency
 
 
 def test_latency_is_what_sample_by_sample_audio_shows(settings: StreamingSettings) -> None:

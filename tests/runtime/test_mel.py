@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quantkit.runtime.audio import read_audio
 from quantkit.runtime.mel import LogMel, hann_window, slaney_filters
-from quantkit.runtime.settings import MelSettings
+from quantkit.runtime.sizes import MelSettings
 
 Array = NDArray[np.float32]
 

@@ -50,7 +50,7 @@ def test_parts_put_together_by_hand_are_a_stream(
 ) -> None:
     settings = transcriber.settings
     mel, windows = LogMel(settings.mel, settings.sample_rate), ChunkWindows(settings)
-    step = EncoderStep(transcriber.encoder)
+    step = EncoderStep(transcriber.encoder, transcriber.settings)
     decoder = GreedyDecoder(transcriber.transducer, settings.max_symbols)
     frames = np.concatenate([mel.push(speech_like), mel.flush()])
     encoded = [step.step(chunk) for chunk in windows.push(frames) + windows.flush()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.latency import algorithmic_latency
+from quantkit.runtime.settings import algorithmic_latency
 from quantkit.runtime.transcriber import Transcriber, Transcript
 
 PARITY = Path(__file__).parents[2] / "calibration" / "asterisk-parity" / "manifest.jsonl"

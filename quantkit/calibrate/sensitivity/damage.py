@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -20,8 +19,6 @@ from quantkit.runtime.decoders.transducer import Transducer
 from quantkit.runtime.encoders.cache_aware import EncoderStep
 from quantkit.runtime.sessions import open_session
 from quantkit.runtime.settings import SETTINGS_FILE, StreamingSettings
-
-GraphName = Literal["encoder", "predictor", "joint"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,13 @@ class DamageMeter:
         self._model = model
         self._utterances = utterances
         self._settings = StreamingSettings.load(model / SETTINGS_FILE)
+        self.contract = self._settings.contract
         self._decoder = {
-            name: open_session(model / f"{name}.onnx", threads=1) for name in ("predictor", "joint")
+            graph.name: open_session(model / graph.file, threads=1)
+            for graph in (self.contract.predictor, self.contract.joint)
         }
 
-    def damage(self, graph: GraphName, changed: ir.Model) -> Damage:
+    def damage(self, graph: str, changed: ir.Model) -> Damage:
         """What a changed form of one of the graphs does, teacher-forced along the float32 path.
 
         Only a changed encoder encodes again.
@@ -58,11 +57,12 @@ class DamageMeter:
             changed: its weights in memory, or in the float32 model's directory.
         """
         session = session_of(changed, self._model)
-        decoder = self._decoder | ({} if graph == "encoder" else {graph: session})
-        transducer = Transducer(decoder["predictor"], decoder["joint"], self._settings)
+        encodes = graph == self.contract.encoder.name
+        predictor, joint = (self._decoder | ({} if encodes else {graph: session})).values()
+        transducer = Transducer(predictor, joint, self._settings)
         divergences, flips = [], []
         for utterance in self._utterances:
-            encoded = _encode(session, utterance) if graph == "encoder" else utterance.encoded
+            encoded = self._encode(session, utterance) if encodes else utterance.encoded
             found = trace.log_probabilities(
                 transducer, encoded, utterance.tokens, utterance.token_frames
             )
@@ -75,7 +75,8 @@ class DamageMeter:
             flips=float(np.concatenate(flips).mean()),
         )
 
-
-def _encode(session: ort.InferenceSession, utterance: FloatUtterance) -> NDArray[np.float32]:
-    step = EncoderStep(session)
-    return np.concatenate([step.step(window)[0] for window in utterance.windows])
+    def _encode(
+        self, session: ort.InferenceSession, utterance: FloatUtterance
+    ) -> NDArray[np.float32]:
+        step = EncoderStep(session, self._settings)
+        return np.concatenate([step.step(window)[0] for window in utterance.windows])

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from quantkit.calibrate.sensitivity.damage import DamageMeter, GraphName
+from quantkit.calibrate.sensitivity.damage import DamageMeter
 from quantkit.calibrate.sensitivity.measure import AT_A_TIME
 from quantkit.calibrate.sensitivity.reference import float_utterances
 from quantkit.core.errors import InputError
@@ -21,6 +20,8 @@ from quantkit.graph.constants import read_constant, replace_constant
 from quantkit.graph.files import load_model
 from quantkit.quantize.inventory import float_constants
 from quantkit.quantize.storage.stored import StoredTensor, stored_tensors
+from quantkit.runtime.contract import Graph
+from quantkit.runtime.settings import StreamingSettings
 from quantkit.speech.manifest import Recording
 
 
@@ -29,14 +30,14 @@ class _Layer:
     """What a scheme did to one layer.
 
     Attributes:
-        name: for example "encoder/layers.3" or "joint".
+        name: of the layer, or of the graph.
         graph: that it belongs to.
         stored: its tensors in few bits.
         floats: its other constants, of which an equalized norm is not what it was.
     """
 
     name: str
-    graph: GraphName
+    graph: Graph
     stored: list[StoredTensor] = field(default_factory=list)
     floats: dict[str, ir.TensorProtocol] = field(default_factory=dict)
 
@@ -64,21 +65,22 @@ def layer_divergence(
     Raises:
         InputError: the graphs or a recording cannot be used, or the graphs do not belong together.
     """
-    layers = [layer for graph in get_args(GraphName) for layer in _layers(graph, quantized)]
+    contract = StreamingSettings.load(model).contract
+    layers = [layer for graph in contract.graphs for layer in _layers(graph, quantized)]
     if not layers:
         return []
     meter = DamageMeter(model, float_utterances(model, recordings, progress))
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         results = pool.map(
-            lambda layer: meter.damage(layer.graph, _changed(model, layer)).kl_mean, layers
+            lambda layer: meter.damage(layer.graph.name, _changed(model, layer)).kl_mean, layers
         )
         divergences = list(progress.track(results, len(layers), "layers"))
     return [(layer.name, kl) for layer, kl in zip(layers, divergences, strict=True)]
 
 
-def _layers(graph: GraphName, quantized: Path) -> list[_Layer]:
+def _layers(graph: Graph, quantized: Path) -> list[_Layer]:
     found: dict[int, _Layer] = {}
-    opened = load_model(quantized / f"{graph}.onnx")
+    opened = load_model(quantized / graph.file)
     for tensor in stored_tensors(opened):
         number, layer = _place(graph, tensor.name)
         found.setdefault(number, _Layer(layer, graph)).stored.append(tensor)
@@ -89,17 +91,17 @@ def _layers(graph: GraphName, quantized: Path) -> list[_Layer]:
     return [layer for _, layer in sorted(found.items())]
 
 
-def _place(graph: GraphName, tensor: str) -> tuple[int, str]:
+def _place(graph: Graph, tensor: str) -> tuple[int, str]:
     """Number and name of the layer that a tensor belongs to; -1 is all outside of the layers."""
-    _, number = kind_and_layer(f"{graph}/{tensor}")
+    _, number = kind_and_layer(f"{graph.name}/{tensor}")
     if number is not None:
-        return number, f"{graph}/layers.{number}"
-    return -1, "encoder/stem" if graph == "encoder" else graph
+        return number, f"{graph.name}/layers.{number}"
+    return -1, f"{graph.name}/stem" if graph.runs == "chunk" else graph.name
 
 
 def _changed(model: Path, layer: _Layer) -> ir.Model:
     """The float32 graph with one layer's constants as the scheme has them."""
-    changed = load_model(model / f"{layer.graph}.onnx")
+    changed = load_model(model / layer.graph.file)
     LiftConstantsToInitializersPass()(changed)
     known = {
         name: value for graph in changed.graphs() for name, value in graph.initializers.items()
@@ -113,7 +115,7 @@ def _changed(model: Path, layer: _Layer) -> ir.Model:
         value = known.get(stored.name)
         if value is None or value.shape != ir.Shape(weight.shape):
             raise InputError(
-                f"{model / layer.graph}.onnx: has no {stored.name} {list(weight.shape)}, which "
+                f"{model / layer.graph.file}: has no {stored.name} {list(weight.shape)}, which "
                 "the scheme stores; compare it with the float32 graphs that it was made from"
             )
         replace_constant(value, ir.tensor(weight.copy(), name=stored.name))

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import cast, get_args
+from typing import cast
 
 import onnx_ir as ir
 
-from quantkit.calibrate.sensitivity.damage import DamageMeter, GraphName
+from quantkit.calibrate.sensitivity.damage import DamageMeter
 from quantkit.calibrate.sensitivity.reference import facts, float_utterances
 from quantkit.core.files import sha256_json, write_json
 from quantkit.core.integrity import read_kept, write_kept
@@ -31,6 +31,7 @@ from quantkit.quantize.widths.measured import (
 )
 from quantkit.quantize.widths.selection import without
 from quantkit.quantize.widths.settings import Width
+from quantkit.runtime.settings import StreamingSettings
 from quantkit.speech.manifest import Recording
 
 # Measurements at a time. Each holds one graph's weights in float32 and computes on one core.
@@ -99,9 +100,9 @@ def measure_sensitivity(
 def _shapes(model: Path) -> dict[str, tuple[int, int]]:
     """(K, N) of every quantizable tensor, by "graph/tensor"."""
     return {
-        f"{graph}/{matrix.name}": matrix.shape
-        for graph in get_args(GraphName)
-        for matrix in find_matrices(load_model(model / f"{graph}.onnx"))
+        f"{graph.name}/{matrix.name}": matrix.shape
+        for graph in StreamingSettings.load(model).contract.graphs
+        for matrix in find_matrices(load_model(model / graph.file))
     }
 
 
@@ -132,7 +133,7 @@ class _Bench:
         kept = self._scratch / f"{sha256_json([name, width.bits, width.block_size])}.json"
         if kept.exists():
             return cast("MeasuredChoice", read_kept(kept, MEASURED_CHOICE))
-        graph = cast("GraphName", name.partition("/")[0])
+        graph = name.partition("/")[0]
         changed = load_model(self._model / f"{graph}.onnx")
         with self._quantizing:
             stored = self._quantize_alone(name, width, graph, changed)
@@ -149,9 +150,7 @@ class _Bench:
         write_kept(kept, measured)
         return measured
 
-    def _quantize_alone(
-        self, name: str, width: Width, graph: GraphName, model: ir.Model
-    ) -> TensorReport:
+    def _quantize_alone(self, name: str, width: Width, graph: str, model: ir.Model) -> TensorReport:
         others = (other for other in self._names if other.startswith(f"{graph}/") and other != name)
         settings = self._settings.model_copy(
             update={

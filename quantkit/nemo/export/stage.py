@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ from quantkit.nemo.export.decoder import Joint, PredictionNetwork
 from quantkit.nemo.export.encoder import StreamingEncoder
 from quantkit.nemo.export.onnx_file import export_module
 from quantkit.nemo.loading.checkpoint import load_checkpoint
-from quantkit.runtime.latency import LATENCY_DEFINITION, algorithmic_latency
+from quantkit.runtime.contract import Graph
 from quantkit.runtime.mel import slaney_filters
-from quantkit.runtime.settings import SCHEMA, StreamingSettings
+from quantkit.runtime.settings import (
+    LATENCY_DEFINITION,
+    SCHEMA,
+    SETTINGS_FILE,
+    StreamingSettings,
+    algorithmic_latency,
+)
 
 # Of the examples that graphs are traced with: the exporter takes 1 for a fixed size.
 BATCH = 2
@@ -41,17 +48,18 @@ def export_checkpoint(checkpoint: Path, chunk_ms: int, out: Path, progress: Prog
     except InputError as error:
         raise InputError(f"{checkpoint}: {error}") from error
     next(steps)
-    _export_encoder(model, sizes, out / "encoder.onnx")
+    contract = settings.contract
+    _export_encoder(model, sizes, contract.encoder, out)
     next(steps)
-    _export_predictor(model, out / "predictor.onnx")
-    _export_joint(model, out / "joint.onnx")
+    _export_predictor(model, contract.predictor, out)
+    _export_joint(model, contract.joint, out)
     next(steps)
-    write_json(out / "streaming.json", settings)
+    write_json(out / SETTINGS_FILE, settings.to_dict())
     _write_tokens(model, out)
     next(steps, None)
 
 
-def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> None:
+def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, graph: Graph, out: Path) -> None:
     encoder = model.encoder
     step = StreamingEncoder(encoder, sizes).eval()
     layers = range(len(encoder.layers))
@@ -66,26 +74,27 @@ def _export_encoder(model: EncDecRNNTBPEModel, sizes: Geometry, path: Path) -> N
         [torch.zeros(projected) for _ in layers],
         [torch.zeros(BATCH, context, encoder.d_model) for _ in layers],
     )
-    kinds = ("key_cache", "value_cache", "conv_cache")
-    caches = [f"{kind}_{layer}" for kind in kinds for layer in layers]
-    input_names = ["features", "length", "cache_length", *caches]
-    outputs = ["encoded", "encoded_length", "cache_length_next", *(f"{c}_next" for c in caches)]
+    # The module takes all keys, then all values, then all inputs of convolutions.
+    rings = graph.inputs_of("ring")
+    caches = [*rings[::2], *rings[1::2], *graph.inputs_of("state")]
+    names = [graph.input(role) for role in ("features", "length", "cache_length")] + caches
+    outputs = [graph.output("encoded"), graph.output("encoded_length")]
+    outputs += [graph.states[name] for name in names if name in graph.states]
     batch = {0: torch.export.Dim("batch")}
-    shapes = (batch, batch, batch, *([batch] * len(layers) for _ in kinds))
-    export_module(step, inputs, input_names, outputs, path, shapes)
+    shapes = (batch, batch, batch, *([batch] * len(layers) for _ in inputs[3:]))
+    export_module(step, inputs, names, outputs, out / graph.file, shapes)
 
 
-def _export_predictor(model: EncDecRNNTBPEModel, path: Path) -> None:
+def _export_predictor(model: EncDecRNNTBPEModel, graph: Graph, out: Path) -> None:
     step = PredictionNetwork(model.decoder).eval()
     lstm = model.decoder.prediction["dec_rnn"].lstm
     state = torch.zeros(lstm.num_layers, BATCH, lstm.hidden_size)
     inputs = (torch.zeros(BATCH, 1, dtype=torch.int64), state, state.clone())
-    names, outputs = ["token", "hidden", "cell"], ["prediction", "hidden_next", "cell_next"]
     batch = torch.export.Dim("batch")
-    export_module(step, inputs, names, outputs, path, ({0: batch}, {1: batch}, {1: batch}))
+    _export(step, inputs, graph, out, ({0: batch}, {1: batch}, {1: batch}))
 
 
-def _export_joint(model: EncDecRNNTBPEModel, path: Path) -> None:
+def _export_joint(model: EncDecRNNTBPEModel, graph: Graph, out: Path) -> None:
     joint = Joint(model.joint).eval()
     inputs = (
         torch.zeros(BATCH, 2, model.joint.encoder_hidden),
@@ -93,11 +102,23 @@ def _export_joint(model: EncDecRNNTBPEModel, path: Path) -> None:
     )
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
     shapes = ({0: batch, 1: frames}, {0: batch})
-    export_module(joint, inputs, ["encoded", "prediction"], ["logits"], path, shapes)
+    _export(joint, inputs, graph, out, shapes)
 
 
-def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, Any]:
-    """What a runtime must know to stream: the content of streaming.json."""
+def _export(
+    module: torch.nn.Module,
+    inputs: tuple[Any, ...],
+    graph: Graph,
+    out: Path,
+    shapes: tuple[Any, ...],
+) -> None:
+    """Export a module whose inputs and outputs are in the contract's order."""
+    names, outputs = ([port.name for port in ports] for ports in (graph.inputs, graph.outputs))
+    export_module(module, inputs, names, outputs, out / graph.file, shapes)
+
+
+def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> StreamingSettings:
+    """What a runtime must know to stream."""
     featurizer = model.preprocessor.featurizer
     rate = int(model.cfg.preprocessor.sample_rate)
     mel = {
@@ -140,7 +161,7 @@ def streaming_settings(model: EncDecRNNTBPEModel, sizes: Geometry) -> dict[str, 
         "max_symbols": _max_symbols(model),
     }
     settings = StreamingSettings.from_dict(content)
-    return content | {"algorithmic_latency_s": algorithmic_latency(settings)}
+    return replace(settings, algorithmic_latency_s=algorithmic_latency(settings))
 
 
 def _max_symbols(model: EncDecRNNTBPEModel) -> int:

@@ -14,7 +14,7 @@ from nemo.collections.asr.parts.submodules.rnnt_greedy_decoding import GreedyBat
 from nemo.collections.asr.parts.utils.streaming_utils import CacheAwareStreamingAudioBuffer
 from numpy.typing import NDArray
 
-from quantkit.runtime.decoders.path import greedy_path
+from quantkit.runtime.decoders.greedy import greedy_path
 
 Array = NDArray[np.float32]
 

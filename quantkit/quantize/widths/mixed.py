@@ -81,6 +81,7 @@ def published_rules(names: Sequence[str]) -> tuple[Rule, ...]:
     Raises:
         SettingError: there is no encoder layer among them.
     """
+    others = [name for name in names if not name.startswith("encoder/")]
     encoder = [kind_and_layer(name)[1] for name in names if name.startswith("encoder/")]
     layers = [layer for layer in encoder if layer is not None]
     if not layers:
@@ -94,8 +95,7 @@ def published_rules(names: Sequence[str]) -> tuple[Rule, ...]:
         f"encoder/layers.{min(layers)}.*",
         f"encoder/layers.{max(layers)}.*",
         "encoder/stem.out.*",
-        "predictor/*",
-        "joint/*",
+        *(f"{graph}/*" for graph in dict.fromkeys(name.partition("/")[0] for name in others)),
     ]
     return tuple(
         Rule(match=glob, bits=8) for glob in globs if any(fnmatchcase(name, glob) for name in names)

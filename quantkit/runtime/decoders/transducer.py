@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.runtime.running import RUN_ERRORS, cannot_run
+from quantkit.runtime.sessions import RUN_ERRORS, cannot_run
 from quantkit.runtime.settings import StreamingSettings
 
 Array = NDArray[np.float32]
@@ -42,6 +42,12 @@ class Transducer:
     ) -> None:
         self._predictor = predictor
         self._joint = joint
+        network, joint_graph = settings.contract.predictor, settings.contract.joint
+        self._files = network.file, joint_graph.file
+        self._inputs = [network.input("token"), *network.states]
+        self._outputs = [network.output("prediction"), *network.states.values()]
+        self._joint_inputs = joint_graph.input("encoded"), joint_graph.input("prediction")
+        self._logits = [joint_graph.output("logits")]
         self._zeros = np.zeros(
             (settings.predictor.layers, 1, settings.predictor.hidden), dtype=np.float32
         )
@@ -60,24 +66,20 @@ class Transducer:
     def logits(self, encoded: Array, predictions: Sequence[Prediction]) -> Array:
         """Joint logits, blank last: [N, T, vocabulary + 1] for frames [N, T, dim], all float32."""
         outputs = np.concatenate([prediction.output for prediction in predictions])
-        feeds = {"encoded": encoded, "prediction": outputs}
+        feeds = dict(zip(self._joint_inputs, (encoded, outputs), strict=True))
         try:
-            logits: Array = self._joint.run(["logits"], feeds)[0]
+            logits: Array = self._joint.run(self._logits, feeds)[0]
         except RUN_ERRORS as error:
-            raise cannot_run("joint.onnx", error) from error
+            raise cannot_run(self._files[1], error) from error
         return logits
 
     def _predict(self, tokens: Sequence[int], hidden: Array, cell: Array) -> list[Prediction]:
-        feeds = {
-            "token": np.array(tokens, dtype=np.int64)[:, None],
-            "hidden": hidden,
-            "cell": cell,
-        }
-        names = ["prediction", "hidden_next", "cell_next"]
+        token = np.array(tokens, dtype=np.int64)[:, None]
+        feeds = dict(zip(self._inputs, (token, hidden, cell), strict=True))
         try:
-            output, hidden, cell = self._predictor.run(names, feeds)
+            output, hidden, cell = self._predictor.run(self._outputs, feeds)
         except RUN_ERRORS as error:
-            raise cannot_run("predictor.onnx", error) from error
+            raise cannot_run(self._files[0], error) from error
         return [
             Prediction(output[i : i + 1], hidden[:, i : i + 1], cell[:, i : i + 1])
             for i in range(len(tokens))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from quantkit.runtime.contract import Role
 from quantkit.runtime.encoders.chunks import Chunk
 from quantkit.runtime.encoders.stepping import SteppedSession
-from quantkit.runtime.running import RUN_ERRORS, cannot_run
+from quantkit.runtime.sessions import RUN_ERRORS, cannot_run
+from quantkit.runtime.settings import StreamingSettings
 
 Array = NDArray[np.float32]
 
+#: What a step is given, and what is taken from it, besides its caches.
+_GIVEN: tuple[Role, Role] = ("features", "length")
+_TAKEN: tuple[Role, Role] = ("encoded", "encoded_length")
 _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
@@ -25,11 +29,16 @@ class EncoderStep:
     may share a session.
     """
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, settings: StreamingSettings) -> None:
         inputs = {node.name: zeros(node) for node in session.get_inputs()}
         outputs = {node.name: zeros(node) for node in session.get_outputs()}
-        caches = {name: f"{name}_next" for name in inputs if f"{name}_next" in outputs}
-        self._steps = SteppedSession(session, inputs, outputs, caches, rings(caches))
+        graph = settings.contract.encoder
+        self._steps = SteppedSession(
+            session, inputs, outputs, graph.states, graph.inputs_of("ring")
+        )
+        self._file = graph.file
+        self._features, self._length = (inputs[graph.input(role)] for role in _GIVEN)
+        self._encoded, self._valid = (outputs[graph.output(role)] for role in _TAKEN)
 
     def reset(self) -> None:
         """Start a new stream: empty caches."""
@@ -41,24 +50,18 @@ class EncoderStep:
         Raises:
             InputError: ONNX Runtime cannot run the graph.
         """
-        np.copyto(self._steps.inputs["features"], chunk.features)
-        self._steps.inputs["length"][0] = chunk.length
+        np.copyto(self._features, chunk.features)
+        self._length[0] = chunk.length
         try:
             self._steps.run()
         except RUN_ERRORS as error:
-            raise cannot_run("encoder.onnx", error) from error
-        valid = int(self._steps.outputs["encoded_length"][0])
-        encoded: Array = self._steps.outputs["encoded"][:, :valid].copy()
+            raise cannot_run(self._file, error) from error
+        encoded: Array = self._encoded[:, : int(self._valid[0])].copy()
         return encoded
 
     def caches(self) -> dict[str, NDArray[Any]]:
         """Copies of the caches that the next step will read, by input name."""
         return {name: array.copy() for name, array in self._steps.states().items()}
-
-
-def rings(caches: Iterable[str]) -> list[str]:
-    """Those of the caches in which a step overwrites the oldest rows where they lie."""
-    return [name for name in caches if name.startswith(("key_cache_", "value_cache_"))]
 
 
 def zeros(node: ort.NodeArg, batch: int = 1) -> NDArray[Any]:

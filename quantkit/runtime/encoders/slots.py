@@ -8,9 +8,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from quantkit.runtime.encoders.cache_aware import rings, zeros
+from quantkit.runtime.encoders.cache_aware import zeros
 from quantkit.runtime.encoders.chunks import Chunk
-from quantkit.runtime.running import RUN_ERRORS, cannot_run
+from quantkit.runtime.sessions import RUN_ERRORS, cannot_run
+from quantkit.runtime.settings import StreamingSettings
 
 Array = NDArray[np.float32]
 
@@ -23,26 +24,38 @@ class EncoderSlots:
     of rows; keys and values are written where they lie.
     """
 
-    def __init__(self, session: ort.InferenceSession, slots: int) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, settings: StreamingSettings, slots: int
+    ) -> None:
         self._session = session
         self._inputs = {node.name: zeros(node, slots) for node in session.get_inputs()}
         self._outputs = {node.name: zeros(node, slots) for node in session.get_outputs()}
-        self._caches = [name for name in self._inputs if f"{name}_next" in self._outputs]
-        in_place = rings(self._caches)
-        for name in in_place:
-            self._outputs[f"{name}_next"] = self._inputs[name]
-        self._copied = [name for name in self._caches if name not in in_place]
+        graph = settings.contract.encoder
+        rings = graph.inputs_of("ring")
+        for name in rings:
+            self._outputs[graph.states[name]] = self._inputs[name]
+        self._caches = [self._inputs[name] for name in graph.states]
+        self._copied = [
+            (self._inputs[before], self._outputs[after])
+            for before, after in graph.states.items()
+            if before not in rings
+        ]
+        self._file = graph.file
+        self._features = self._inputs[graph.input("features")]
+        self._length = self._inputs[graph.input("length")]
+        self._encoded = self._outputs[graph.output("encoded")]
+        self._valid = self._outputs[graph.output("encoded_length")]
         self._bindings: dict[int, ort.IOBinding] = {}
 
     def clear(self, slot: int) -> None:
         """Start a new stream there: empty caches."""
-        for name in self._caches:
-            self._inputs[name][slot] = 0
+        for cache in self._caches:
+            cache[slot] = 0
 
     def swap(self, a: int, b: int) -> None:
         """Let the streams of two slots change places."""
-        for name in self._caches:
-            self._inputs[name][[a, b]] = self._inputs[name][[b, a]]
+        for cache in self._caches:
+            cache[[a, b]] = cache[[b, a]]
 
     def step(self, chunks: Sequence[Chunk]) -> tuple[Array, list[int]]:
         """Encode one chunk of each of the first streams.
@@ -56,18 +69,18 @@ class EncoderSlots:
         """
         count = len(chunks)
         for slot, chunk in enumerate(chunks):
-            self._inputs["features"][slot] = chunk.features[0]
-            self._inputs["length"][slot] = chunk.length
+            self._features[slot] = chunk.features[0]
+            self._length[slot] = chunk.length
         if count not in self._bindings:
             self._bindings[count] = self._bind(count)
         try:
             self._session.run_with_iobinding(self._bindings[count])
         except RUN_ERRORS as error:
-            raise cannot_run("encoder.onnx", error) from error
-        for name in self._copied:
-            self._inputs[name][:count] = self._outputs[f"{name}_next"][:count]
-        lengths: list[int] = self._outputs["encoded_length"][:count].tolist()
-        return self._outputs["encoded"][:count], lengths
+            raise cannot_run(self._file, error) from error
+        for before, after in self._copied:
+            before[:count] = after[:count]
+        lengths: list[int] = self._valid[:count].tolist()
+        return self._encoded[:count], lengths
 
     def _bind(self, count: int) -> ort.IOBinding:
         binding = self._session.io_binding()

@@ -4,9 +4,8 @@ Lengths in headers are claims: programs that stream, die or join files leave wro
 structure of the common containers is walked here, and libsndfile gets a header that is true.
 """
 
-from quantkit.runtime.sound.part import Part
 from quantkit.runtime.sound.parts import find_parts
-from quantkit.runtime.sound.pieces import PiecesFile
+from quantkit.runtime.sound.pieces import Part, PiecesFile
 from quantkit.runtime.sound.source import Source, open_source
 
 __all__ = ["Part", "PiecesFile", "Source", "find_parts", "open_source"]

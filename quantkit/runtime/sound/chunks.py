@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.sound.part import Found, Part
+from quantkit.runtime.sound.pieces import Found, Part
 from quantkit.runtime.sound.source import Source
 
 #: Sizes from here on are what programs write when they do not know the length yet.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantkit.runtime.sound.part import Found, Part
+from quantkit.runtime.sound.pieces import Found, Part
 from quantkit.runtime.sound.source import Source
 from quantkit.runtime.sound.tags import before_tags
 

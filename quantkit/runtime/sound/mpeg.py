@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.sound.part import Found, Part
-from quantkit.runtime.sound.pieces import Piece
+from quantkit.runtime.sound.pieces import Found, Part, Piece
 from quantkit.runtime.sound.source import Source
 from quantkit.runtime.sound.tags import after_tags
 

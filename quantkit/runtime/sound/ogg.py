@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 
 from quantkit.core.errors import InputError
-from quantkit.runtime.sound.part import Found, Part
+from quantkit.runtime.sound.pieces import Found, Part
 from quantkit.runtime.sound.source import Source
 
 _HEADER = 27

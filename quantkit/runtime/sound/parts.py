@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from quantkit.core.errors import InputError
 from quantkit.runtime.sound import chunks, flac, mpeg, ogg
-from quantkit.runtime.sound.part import Found, Part
+from quantkit.runtime.sound.pieces import Found, Part
 from quantkit.runtime.sound.source import Source
 from quantkit.runtime.sound.tags import after_tags
 

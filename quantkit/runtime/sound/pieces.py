@@ -1,4 +1,4 @@
-"""A file made of ranges of another and of bytes of its own, which nothing has to write."""
+"""What a file is read as: pieces of its bytes, and the recordings made of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from quantkit.core.errors import InputError
 from quantkit.runtime.sound.source import Source
@@ -75,3 +76,28 @@ class PiecesFile(io.RawIOBase):
         if isinstance(piece, bytes):
             return piece[start : start + count]
         return self._source.at(piece.start + start, count)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A recording: the bytes that libsndfile gets, and what is known of its length.
+
+    `promised` is how many samples a channel has by a header that libsndfile is not shown, None if
+    there is none; so many as `spare` may be missing. `claim` is the size that libsndfile is told,
+    0 for the true one. `headerless` is the encoding of a file that has no header, 8 kHz mono.
+    """
+
+    pieces: tuple[Piece, ...]
+    promised: int | None = None
+    spare: int = 0
+    claim: int = 0
+    headerless: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The parts that start at a place, where the last one ends, and what is to be said of them."""
+
+    parts: list[Part]
+    end: int
+    notes: tuple[str, ...] = ()

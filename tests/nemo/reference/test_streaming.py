@@ -11,7 +11,7 @@ import torch
 from quantkit.nemo.loading.checkpoint import load_checkpoint
 from quantkit.nemo.reference.streaming import NemoStreamer, one_thread
 from quantkit.runtime.audio import read_audio
-from quantkit.runtime.decoders.path import greedy_path
+from quantkit.runtime.decoders.greedy import greedy_path
 from quantkit.speech.manifest import read_manifest
 
 

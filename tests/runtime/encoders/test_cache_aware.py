@@ -18,10 +18,14 @@ def session(tiny_artifact: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def chunks(tiny_artifact: Path) -> list[Chunk]:
-    settings = StreamingSettings.load(tiny_artifact)
+def sizes(tiny_artifact: Path) -> StreamingSettings:
+    return StreamingSettings.load(tiny_artifact)
+
+
+@pytest.fixture(scope="module")
+def chunks(sizes: StreamingSettings) -> list[Chunk]:
     random = np.random.default_rng(7)
-    shape = (1, settings.window_frames, settings.mel.n_mels)
+    shape = (1, sizes.window_frames, sizes.mel.n_mels)
     features = [random.normal(size=shape).astype(np.float32) for _ in range(6)]
     return [Chunk(f, 25 if i < 5 else 20) for i, f in enumerate(features)]
 
@@ -39,9 +43,11 @@ def fed_back_by_hand(session: Any, chunks: list[Chunk]) -> tuple[list[Any], dict
     return results, caches
 
 
-def test_equals_feeding_caches_back_by_hand(session: Any, chunks: list[Chunk]) -> None:
+def test_equals_feeding_caches_back_by_hand(
+    session: Any, sizes: StreamingSettings, chunks: list[Chunk]
+) -> None:
     expected, caches = fed_back_by_hand(session, chunks)
-    step = EncoderStep(session)
+    step = EncoderStep(session, sizes)
     found = [step.step(chunk) for chunk in chunks]
     assert [f.shape[1] for f in found] == [2, 2, 2, 2, 2, 1]
     for mine, their in zip(found, expected, strict=True):
@@ -53,8 +59,10 @@ def test_equals_feeding_caches_back_by_hand(session: Any, chunks: list[Chunk]) -
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_reset_starts_again(session: Any, chunks: list[Chunk], steps: int) -> None:
-    step = EncoderStep(session)
+def test_reset_starts_again(
+    session: Any, sizes: StreamingSettings, chunks: list[Chunk], steps: int
+) -> None:
+    step = EncoderStep(session, sizes)
     first = [step.step(chunk) for chunk in chunks[:steps]]
     step.reset()
     assert all(not cache.any() for cache in step.caches().values())
@@ -62,16 +70,20 @@ def test_reset_starts_again(session: Any, chunks: list[Chunk], steps: int) -> No
         np.testing.assert_array_equal(mine, again)
 
 
-def test_streams_that_share_a_session_do_not_meet(session: Any, chunks: list[Chunk]) -> None:
+def test_streams_that_share_a_session_do_not_meet(
+    session: Any, sizes: StreamingSettings, chunks: list[Chunk]
+) -> None:
     expected, _ = fed_back_by_hand(session, chunks)
-    one, two = EncoderStep(session), EncoderStep(session)
+    one, two = EncoderStep(session, sizes), EncoderStep(session, sizes)
     for chunk, their in zip(chunks, expected, strict=True):
         np.testing.assert_array_equal(one.step(chunk), their)
         two.step(chunks[0])
 
 
-def test_frames_are_the_callers_own(session: Any, chunks: list[Chunk]) -> None:
-    step = EncoderStep(session)
+def test_frames_are_the_callers_own(
+    session: Any, sizes: StreamingSettings, chunks: list[Chunk]
+) -> None:
+    step = EncoderStep(session, sizes)
     first = step.step(chunks[0])
     before = first.copy()
     step.step(chunks[1])

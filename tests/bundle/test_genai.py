@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime_genai as og
 import pytest
 
-from quantkit.bundle.tokenizer import tokenizer_files
+from quantkit.bundle.genai import tokenizer_files
 from quantkit.runtime.tokens import Vocabulary
 
 pytestmark = pytest.mark.slow

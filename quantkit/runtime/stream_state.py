@@ -20,7 +20,7 @@ class StreamWarning(UserWarning):
     """A stream goes on, but not all that it was given is heard."""
 
 
-class Track:
+class StreamState:
     """Samples become chunks, which wait for the encoder, and `hypothesis` becomes text.
 
     `replaced_samples` counts the samples that were made silent, `lost_frames` the encoder frames

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantkit.runtime.realtime import paced
+from quantkit.runtime.files import paced
 
 
 class Clock:
