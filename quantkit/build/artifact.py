@@ -16,7 +16,8 @@ from quantkit.build.key import StageKey, differences
 from quantkit.build.progress import StageProgress
 from quantkit.build.speech import check_speech
 from quantkit.build.stages import PARITY, chain, model_stage
-from quantkit.build.store import Entry, Store
+from quantkit.build.store import Store
+from quantkit.build.stored_result import Entry
 from quantkit.bundle.manifest import MANIFEST, file_problems, load_manifest, seal_problem
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, recover

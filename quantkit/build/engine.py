@@ -9,7 +9,8 @@ from typing import Any
 
 from quantkit.build.key import StageKey, differences
 from quantkit.build.progress import StageProgress
-from quantkit.build.store import DamagedError, Entry, Store
+from quantkit.build.store import Store
+from quantkit.build.stored_result import DamagedError, Entry
 from quantkit.core.progress import Progress
 from quantkit.core.versions import code_digest
 

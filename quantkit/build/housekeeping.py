@@ -13,7 +13,8 @@ from typing import Any
 from quantkit.build.checkpoint import find_checkpoint
 from quantkit.build.engine import keys
 from quantkit.build.stages import chain, streaming_reference
-from quantkit.build.store import ENTRY, SCRATCH, Entry, Store
+from quantkit.build.store import SCRATCH, Store
+from quantkit.build.stored_result import ENTRY, Entry
 from quantkit.core.errors import InputError
 from quantkit.core.files import PARTIAL
 from quantkit.core.strict_json import read_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from quantkit.build.checkpoint import find_checkpoint
@@ -10,6 +11,7 @@ from quantkit.build.progress import StageProgress
 from quantkit.build.speech import check_speech
 from quantkit.build.stages import sensitivity_chain
 from quantkit.build.store import Store
+from quantkit.calibrate.sensitivity.plot import check_plot, plot_sensitivity
 from quantkit.graph.files import load_model
 from quantkit.quantize.widths.budget import AllocationReport
 from quantkit.quantize.widths.measured import Sensitivity, load_sensitivity
@@ -26,12 +28,16 @@ class Measured(NamedTuple):
     allocation: AllocationReport | None
 
 
-def measure_recipe(recipe: Recipe, store: Store, progress: StageProgress) -> Measured:
-    """Run the recipe's stages up to the measured sensitivity.
+def measure_recipe(
+    recipe: Recipe, store: Store, progress: StageProgress, plot: Path | None = None
+) -> Measured:
+    """Run the recipe's stages up to the measured sensitivity, and draw it if `plot` is given.
 
     Raises:
         InputError: something that the recipe names is missing or wrong, or its budget is too small.
     """
+    if plot is not None:
+        check_plot(plot)
     check_speech(recipe)
     stages = sensitivity_chain(recipe, find_checkpoint(parse_source(recipe.model.source)))
     done = run(stages, store, recipe.name, progress)
@@ -41,4 +47,7 @@ def measure_recipe(recipe: Recipe, store: Store, progress: StageProgress) -> Mea
         paths = sorted(done["fuse"].directory.glob("*.onnx"))
         graphs = {path.stem: load_model(path) for path in paths}
         allocation = resolve(recipe.quantize, graphs, directory).allocation
-    return Measured(load_sensitivity(directory), allocation)
+    sensitivity = load_sensitivity(directory)
+    if plot is not None:
+        plot_sensitivity(sensitivity, plot)
+    return Measured(sensitivity, allocation)

@@ -3,9 +3,6 @@
 Layout: `ROOT/STAGE/DIGEST/files/...` and, written last, `ROOT/STAGE/DIGEST/entry.json`. The
 directory appears under its name only when it is complete, so what is in the store is whole. An
 unfinished stage keeps what it can go on from in `ROOT/STAGE/.DIGEST.scratch`.
-
-Nothing stored is used before it was compared with the digests in entry.json, which holds one of
-itself. `ROOT/STAGE/DIGEST/checked.json` notes what was compared, so that it is read only once.
 """
 
 from __future__ import annotations
@@ -16,30 +13,27 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from filelock import FileLock, Timeout
 
 from quantkit.build.digests import Digests
 from quantkit.build.key import StageKey
-from quantkit.core import shapes
+from quantkit.build.stored_result import (
+    CHECKED,
+    ENTRY,
+    FILES,
+    DamagedError,
+    Entry,
+    read_entry,
+    sound_entry,
+)
 from quantkit.core.errors import InputError
 from quantkit.core.files import complete_directory, sha256_json, sweep, write_json
-from quantkit.core.integrity import FACTS, seal_problem, sealed
-from quantkit.core.strict_json import read_json
-from quantkit.core.text import one_line
+from quantkit.core.integrity import sealed
 
-ENTRY = "entry.json"
-FILES = "files"
-CHECKED = "checked.json"
 SCRATCH = ".scratch"
-#: Far more than the entry of a stage with a file for each matrix of the largest model.
-_ENTRY_BYTES = 16 * 2**20
-#: Names of damaged files that a message lists.
-_NAMED = 3
 #: What systems answer where nothing may be written.
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -52,51 +46,6 @@ def suppress_read_only() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _READ_ONLY:
             raise
-
-
-class DamagedError(InputError):
-    """A stored result is not what was written; `damage` says how."""
-
-    def __init__(self, path: Path, damage: str) -> None:
-        super().__init__(
-            f"{path}: the stored result is damaged: {damage}; run the command again, which makes "
-            "it anew"
-        )
-        self.damage = damage
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One stored result: its key, the recipe that made it first, and its files' sizes, digests."""
-
-    path: Path
-    key: dict[str, Any]
-    recipe: str
-    files: dict[str, dict[str, Any]]
-
-    @property
-    def directory(self) -> Path:
-        """Where the stage's files are; read only."""
-        return self.path / FILES
-
-    def damage(self) -> str | None:
-        """How the stored files differ from what was written, or None."""
-        found = {
-            str(path.relative_to(self.directory))
-            for path in self.directory.rglob("*")
-            if not path.is_dir()
-        }
-        unknown = sorted(found - self.files.keys())
-        wrong = [f"{one_line(name)} is no part of it" for name in unknown]
-        digests = _digests(self.path)
-        wrong += [
-            f"{name} {problem}"
-            for name, facts in self.files.items()
-            if (problem := _problem(self.directory / name, name, facts, digests))
-        ]
-        digests.save()
-        more = [f"{len(wrong) - _NAMED} more"] if len(wrong) > _NAMED else []
-        return "; ".join([*wrong[:_NAMED], *more]) or None
 
 
 class Store:
@@ -136,7 +85,7 @@ class Store:
     def entries(self) -> Iterator[Entry]:
         """All complete results whose entries are sound; their files are not read."""
         for path in sorted(self.root.glob(f"*/[!.]*/{ENTRY}")):
-            if entry := _sound(path.parent):
+            if entry := sound_entry(path.parent):
                 yield entry
 
     def find(self, key: StageKey) -> Entry | None:
@@ -148,7 +97,7 @@ class Store:
         path = self._path(key)
         if not os.path.lexists(path):
             return None
-        entry = _read(path)
+        entry = read_entry(path)
         if damage := entry.damage():
             raise DamagedError(path, damage)
         return entry
@@ -182,7 +131,7 @@ class Store:
         found = sorted(
             (self.root / stage).glob(f"[!.]*/{ENTRY}"), key=lambda path: path.stat().st_mtime
         )
-        entries = [entry for path in reversed(found) if (entry := _sound(path.parent))]
+        entries = [entry for path in reversed(found) if (entry := sound_entry(path.parent))]
         own = [entry for entry in entries if entry.recipe == recipe]
         return next(iter([*own, *entries]), None)
 
@@ -291,73 +240,3 @@ class Store:
                 f"--store {self.root}: cannot be written, and stage {key.stage!r} has to be run; "
                 "name another directory"
             )
-
-
-def _stored_name(value: Any, where: str) -> None:
-    """The shape of a file's name below `files`."""
-    shapes.text(value, where)
-    parts = value.split("/")
-    if not value.isprintable() or len(value) > 1000 or {"", ".", ".."} & set(parts):
-        raise shapes.unfit(value, where, "names below the result")
-
-
-_ENTRY = shapes.record(
-    {
-        "key": shapes.record(
-            {
-                "stage": shapes.text,
-                "version": shapes.text,
-                "settings": shapes.mapping(shapes.text, shapes.anything),
-                "inputs": shapes.mapping(shapes.text, shapes.text),
-                "libraries": shapes.mapping(shapes.text, shapes.text),
-            }
-        ),
-        "recipe": shapes.text,
-        "files": shapes.mapping(_stored_name, FACTS, most=1_000_000),
-    }
-)
-
-
-def _read(path: Path) -> Entry:
-    """The entry of a directory of the store.
-
-    Raises:
-        DamagedError: there is none, or it is not what was written.
-    """
-    file = path / ENTRY
-    try:
-        entry = read_json(file, _ENTRY_BYTES)
-        _ENTRY(entry, str(file))
-    except InputError as error:
-        raise DamagedError(path, str(error).replace(str(file), ENTRY)) from error
-    if problem := seal_problem(entry):
-        raise DamagedError(path, f"{ENTRY} {problem}")
-    if sha256_json(entry["key"]) != path.name:
-        raise DamagedError(path, f"{ENTRY} is that of another result")
-    return Entry(path, entry["key"], entry["recipe"], entry["files"])
-
-
-@cache
-def _digests(path: Path) -> Digests:
-    """Digests of a result's files, remembered by this process where no notes can be written."""
-    return Digests(path / FILES, path / CHECKED)
-
-
-def _sound(path: Path) -> Entry | None:
-    """The entry of a directory, as far as a plan's comparison with older results needs it."""
-    try:
-        return _read(path)
-    except DamagedError:
-        return None
-
-
-def _problem(path: Path, name: str, facts: dict[str, Any], digests: Digests) -> str | None:
-    if not path.is_file():
-        return "is missing"
-    if path.stat().st_size != facts["bytes"]:
-        return f"has {path.stat().st_size} bytes instead of {facts['bytes']}"
-    try:
-        digest = digests.of(name)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if digest == facts["sha256"] else "differs from its digest"

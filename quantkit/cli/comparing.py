@@ -49,12 +49,8 @@ def compare(
         artifacts: directory of the artifacts.
         store: where stages' results, decoded speech and evaluations are kept and found again.
     """
-    from quantkit.bench.machine import usable_cores
-    from quantkit.build.comparison.run import Request
-    from quantkit.build.comparison.run import compare as run
+    from quantkit.build import api
     from quantkit.build.progress import progress_on
-    from quantkit.build.store import Store
-    from quantkit.evaluate.workers import Workers
     from quantkit.report.format import describe_gate
     from quantkit.report.write import FILES
 
@@ -63,9 +59,20 @@ def compare(
     check_directory("--store", store / "speech")  # also where all else is stored already
     if jobs is not None and not 1 <= jobs <= MOST_JOBS:
         raise InputError(f"--jobs: found {jobs}, accepted: 1 to {MOST_JOBS}")
-    workers = Workers(jobs or usable_cores(), dask)
-    request = Request(recipe, set_, chunk_ms, suite, baseline, speed, workers, artifacts)
-    report = run(request, out, Store(store), progress_on(messages()))
+    report = api.compare(
+        recipe,
+        suite,
+        out=out,
+        overrides=set_,
+        chunks_ms=chunk_ms,
+        baseline=baseline,
+        speed=speed,
+        jobs=jobs,
+        dask=dask,
+        artifacts=artifacts,
+        store=store,
+        progress=progress_on(messages()),
+    )
     show(comparison_table(report))
     say(f"{out}: report.html, report.md, report.json, junit.xml")
     missed = [describe_gate(gate) for gate in report.gates if not gate.passed]

@@ -156,23 +156,19 @@ def sensitivity(
     from quantkit.build.progress import progress_on
     from quantkit.build.sensitivity import measure_recipe
     from quantkit.build.store import Store
-    from quantkit.calibrate.sensitivity.plot import check_plot, plot_sensitivity
     from quantkit.core.files import write_json
     from quantkit.recipe.load import load_recipe, located
 
     if json is not None:
         check_file("--json", json)
     if plot is not None:
-        check_plot(plot)
         check_file("--plot", plot)
     loaded = load_recipe(recipe, set_)
     with located(recipe, set_):
         _tell_left_out(loaded)
-        measured = measure_recipe(loaded, Store(store), progress_on(messages()))
+        measured = measure_recipe(loaded, Store(store), progress_on(messages()), plot)
     if json is not None:
         write_json(json, measured.sensitivity)
-    if plot is not None:
-        plot_sensitivity(measured.sensitivity, plot)
     show(sensitivity_table(measured.sensitivity))
     if measured.allocation is not None:
         show(allocation_table(measured.allocation))

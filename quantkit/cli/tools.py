@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -11,6 +11,7 @@ from quantkit.cli.app import app
 from quantkit.cli.artifact import open_artifact
 from quantkit.cli.console import complain, messages, say, say_json, show
 from quantkit.cli.show.bench import bench_tables, profile_tables, streams_table
+from quantkit.core.errors import InputError
 from quantkit.core.targets import check_file
 
 
@@ -45,14 +46,12 @@ def quantize(
             joint.onnx that it was measured on; kquant and gptq then weigh errors by what the
             weights are multiplied with. gptq needs them.
     """
-    from quantkit.build.onnx_file import quantize_file
+    from quantkit.build import api
     from quantkit.build.progress import progress_on
-    from quantkit.quantize.settings import parse_rule, parse_settings
 
     for file in (out, Path(f"{out}.data")):
         check_file("--out", file)
-    given = {
-        "scheme": scheme,
+    settings = {
         "bits": bits,
         "block_size": block_size,
         "accuracy_level": accuracy_level,
@@ -60,8 +59,14 @@ def quantize(
         "exclude": exclude or None,
         "rules": [parse_rule(text) for text in rule] or None,
     }
-    settings = parse_settings({key: value for key, value in given.items() if value is not None})
-    report = quantize_file(model, settings, out, progress_on(messages()), calibration)
+    report = api.quantize(
+        model,
+        out,
+        scheme=scheme,
+        calibration=calibration,
+        progress=progress_on(messages()),
+        **{key: value for key, value in settings.items() if value is not None},
+    )
     for note in report.get("notes", []):
         complain(f"note: {note}")
     size = sum(path.stat().st_size for path in (out, Path(f"{out}.data")) if path.exists())
@@ -128,3 +133,23 @@ def schema(of: Literal["recipe", "suite", "report"] = "recipe", /) -> None:
         case "report":
             from quantkit.report.schema import report_schema as found
     say_json(found(), indent=2)
+
+
+def parse_rule(text: str) -> dict[str, Any]:
+    """Read a rule of the command line, GLOB=BITS or GLOB=BITSxBLOCK_SIZE; see Rule.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    glob, _, width = text.rpartition("=")
+    bits, _, block_size = width.partition("x")
+    if not glob or not bits.isdecimal() or not (block_size or "0").isdecimal():
+        raise InputError(
+            f"--rule: found {text!r}, accepted: GLOB=BITS or GLOB=BITSxBLOCK_SIZE, such as "
+            "'net/head*=8x32'"
+        )
+    return {
+        "match": glob,
+        "bits": int(bits[:9]),
+        **({"block_size": int(block_size[:9])} if block_size else {}),
+    }

@@ -247,26 +247,6 @@ ToolScheme = OliveSettings | OrtDynamicSettings
 FileScheme = RtnSettings | KQuantSettings | GptqSettings | Int8DynamicSettings | ToolScheme
 
 
-def parse_rule(text: str) -> dict[str, Any]:
-    """Read a rule of the command line, GLOB=BITS or GLOB=BITSxBLOCK_SIZE; see Rule.
-
-    Raises:
-        InputError: it is written otherwise.
-    """
-    glob, _, width = text.rpartition("=")
-    bits, _, block_size = width.partition("x")
-    if not glob or not bits.isdecimal() or not (block_size or "0").isdecimal():
-        raise InputError(
-            f"--rule: found {text!r}, accepted: GLOB=BITS or GLOB=BITSxBLOCK_SIZE, such as "
-            "'net/head*=8x32'"
-        )
-    return {
-        "match": glob,
-        "bits": int(bits[:9]),
-        **({"block_size": int(block_size[:9])} if block_size else {}),
-    }
-
-
 def parse_settings(values: Mapping[str, Any]) -> FileScheme:
     """Read settings that are the same for all tensors, as the command line has them.
 

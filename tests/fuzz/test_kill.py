@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
-from quantkit.build.store import CHECKED
+from quantkit.build.stored_result import CHECKED
 from quantkit.bundle.native import Facts, bundle_native
 from quantkit.core.files import sha256_file
 from tests.build.toy import PARITY, make_workshop
