@@ -8,8 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from quantkit.bundle.guide import Layout
-from quantkit.cli.app import app
-from quantkit.cli.artifact import open_artifact
+from quantkit.cli.app import app, open_artifact
 from quantkit.cli.console import say
 from quantkit.cli.show.recipes import size_line
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from quantkit.cli.app import STORE, app
+from quantkit.cli.app import STORE, Overrides, app
 from quantkit.cli.console import messages, say, show
 from quantkit.cli.show.comparison import comparison_table
 from quantkit.core.errors import GateError, InputError
@@ -22,7 +22,7 @@ def compare(
     *recipe: Path,
     suite: Path = SUITE,
     out: Path = Path("comparison"),
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    set_: Overrides = (),
     chunk_ms: Annotated[tuple[int, ...], Parameter(negative="")] = (),
     baseline: Path | None = None,
     speed: bool = True,

@@ -8,14 +8,29 @@ import shutil
 import sys
 from typing import Any
 
+from rich import table as rich
 from rich.console import Console
 
-from quantkit.cli.show.table import Table
 from quantkit.cli.streams import output, printing
 from quantkit.core.text import brief, one_line, printable, printable_json
 
 #: Columns that a table may take in a pipe or a log.
 LOG_WIDTH = 132
+
+
+class Table(rich.Table):
+    """A table of rich whose title, heads and cells are printable; `show` reads no markup."""
+
+    def __init__(self, title: str | None = None, **settings: Any) -> None:
+        super().__init__(title=title and printable(title), **settings)
+
+    def add_column(self, header: str, **settings: Any) -> None:  # type: ignore[override]
+        """Add a column."""
+        super().add_column(printable(header), **settings)
+
+    def add_row(self, *cells: str) -> None:  # type: ignore[override]
+        """Add a row."""
+        super().add_row(*map(printable, cells))
 
 
 class Screen(Console):

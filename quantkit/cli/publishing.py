@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 
-from quantkit.cli.app import app
-from quantkit.cli.artifact import calm_bars, open_artifact
-from quantkit.cli.console import complain, messages, say, show
-from quantkit.cli.show.publish import files_table
+from quantkit.cli.app import Flag, app, calm_bars, open_artifact
+from quantkit.cli.console import Table, complain, messages, say, show
 from quantkit.core.text import one_line
 
 
@@ -24,8 +24,8 @@ def publish(
     private: Annotated[bool, Parameter(negative="--public")] = True,
     license_: Annotated[str | None, Parameter(name="--license")] = None,
     report: Path | None = None,
-    force: Annotated[bool, Parameter(negative="")] = False,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    force: Flag = False,
+    dry_run: Flag = False,
 ) -> None:
     """Upload an artifact with a model card to a model hub, and read it back.
 
@@ -50,7 +50,7 @@ def publish(
     hub = None if dry_run else Hub()
     planned = plan(request, hub)
     if hub is None:
-        show(files_table(planned.items))
+        show(_files_table(planned.items))
         say(planned.card, end="")
         if planned.licence is None:
             complain("the licence is that of the source model, which is asked for when publishing")
@@ -64,3 +64,14 @@ def publish(
         private=private,
     )
     say(f"hf://{repo}@{commit}: {len(planned.items)} files, as sent")
+
+
+def _files_table(files: Sequence[Any]) -> Table:
+    """Each file with its size and digest."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("file")
+    table.add_column("bytes", justify="right")
+    table.add_column("sha256", overflow="fold")
+    for file in files:
+        table.add_row(file.name, f"{file.bytes:,}", file.sha256)
+    return table

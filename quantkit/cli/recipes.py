@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 
-from quantkit.cli.app import STORE, app
-from quantkit.cli.artifact import open_artifact
-from quantkit.cli.console import complain, messages, say, show
+from quantkit.cli.app import STORE, Flag, Overrides, app, open_artifact
+from quantkit.cli.console import Table, complain, messages, say, show
 from quantkit.cli.show.recipes import (
     allocation_table,
     calibration_table,
@@ -20,7 +18,6 @@ from quantkit.cli.show.recipes import (
     sensitivity_table,
     size_line,
 )
-from quantkit.cli.show.table import Table
 from quantkit.core.errors import GateError, InputError
 from quantkit.core.targets import check_file
 
@@ -54,11 +51,11 @@ def build(
     recipe: Path,
     /,
     *,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    set_: Overrides = (),
     out: Path | None = None,
     store: Path = STORE,
-    plan: Annotated[bool, Parameter(negative="")] = False,
-    force: Annotated[bool, Parameter(negative="")] = False,
+    plan: Flag = False,
+    force: Flag = False,
 ) -> None:
     """Build an artifact from a recipe; stages whose results are in the store are not run again.
 
@@ -101,9 +98,9 @@ def calibrate(
     recipe: Path,
     /,
     *,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    set_: Overrides = (),
     store: Path = STORE,
-    hessians: Annotated[bool, Parameter(negative="")] = False,
+    hessians: Flag = False,
     out: Path | None = None,
 ) -> None:
     """Measure on a recipe's speech what its weights are multiplied with.
@@ -137,7 +134,7 @@ def sensitivity(
     recipe: Path,
     /,
     *,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    set_: Overrides = (),
     store: Path = STORE,
     json: Path | None = None,
     plot: Path | None = None,

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from quantkit.cli.app import STORE, app
-from quantkit.cli.console import say, say_json, show
-from quantkit.cli.show.table import Table
+from quantkit.cli.app import STORE, Flag, app
+from quantkit.cli.console import Table, say, say_json, show
 from quantkit.core.files import size_text
 from quantkit.core.text import one_line
 
@@ -20,7 +19,7 @@ app.command(store_app)
 
 
 @store_app.command
-def du(*, store: Path = STORE, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def du(*, store: Path = STORE, json: Flag = False) -> None:
     """Show what the store holds, by kind, and which recipes use it.
 
     Args:
@@ -59,7 +58,7 @@ def gc(
     store: Path = STORE,
     older_than: str | None = None,
     keep_recipe: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    remove: Annotated[bool, Parameter(negative="")] = False,
+    remove: Flag = False,
 ) -> None:
     """Show what could be removed from the store; remove it with --remove.
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from quantkit.cli.app import app
-from quantkit.cli.artifact import open_artifact
+from quantkit.cli.app import Flag, app, open_artifact
 from quantkit.cli.console import complain, messages, say, say_json, show
 from quantkit.cli.show.bench import bench_tables, profile_tables, streams_table
 from quantkit.core.errors import InputError
@@ -80,7 +79,7 @@ def bench(
     rounds: int = 50,
     audio: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     json: Path | None = None,
-    profile: Annotated[bool, Parameter(negative="")] = False,
+    profile: Flag = False,
     chunk_ms: int = 560,
     streams: str = "",
 ) -> None:

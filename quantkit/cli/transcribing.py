@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from quantkit.cli.app import app
-from quantkit.cli.artifact import open_artifact
+from quantkit.cli.app import Flag, app, open_artifact
 from quantkit.cli.console import Partial, complain, say, say_json
 from quantkit.core.errors import InputError
 from quantkit.core.text import one_line
@@ -27,12 +26,12 @@ def transcribe(
     artifact: str,
     /,
     *audio: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    json: Annotated[bool, Parameter(negative="")] = False,
-    realtime: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
+    realtime: Flag = False,
     streams: int = 1,
     threads: int | None = None,
-    prepare: Annotated[bool, Parameter(negative="")] = False,
-    check: Annotated[bool, Parameter(negative="")] = False,
+    prepare: Flag = False,
+    check: Flag = False,
     references: Path | None = None,
 ) -> int:
     """Stream audio files through an artifact.

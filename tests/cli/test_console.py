@@ -3,8 +3,7 @@
 from rich.console import Console
 
 from quantkit.build.progress import progress_on
-from quantkit.cli.console import complain, messages, show
-from quantkit.cli.show.table import Table
+from quantkit.cli.console import Table, complain, messages, show
 from quantkit.core.text import MESSAGE_BYTES
 
 OWNED = "\x1b]0;owned\x07[red]a[/] :smile: \u202e\ud800"

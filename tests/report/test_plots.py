@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantkit.report.plots import plots
+from quantkit.report.html import plots
 from quantkit.report.rate_plots import pareto_front
 from quantkit.report.schema import Report, Scheme
 from tests.report.reports import bare_report, full_report

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from quantkit.core.errors import InputError
-from quantkit.report.audio import data_uri
+from quantkit.report.html import data_uri
 from quantkit.report.schema import Report, report_schema
 from quantkit.report.write import write_report
 from tests.report.clips import PARITY

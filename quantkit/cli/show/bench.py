@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 
-from quantkit.cli.show.table import Table
+from quantkit.cli.console import Table
 
 
 def bench_tables(report: Mapping[str, Any]) -> list[Table]:

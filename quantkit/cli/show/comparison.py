@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 
-from quantkit.cli.show.table import Table
+from quantkit.cli.console import Table
 
 if TYPE_CHECKING:
     from quantkit.report.schema import Report, Scheme

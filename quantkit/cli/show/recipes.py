@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rich.box import SIMPLE_HEAD
 
 from quantkit.bundle.manifest import weights_and_bits
-from quantkit.cli.show.table import Table
+from quantkit.cli.console import Table
 from quantkit.core.names import kind_and_layer
 from quantkit.core.text import one_line
 
