@@ -44,7 +44,10 @@ Stage = Callable[[int], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; each stays whole."""
+    """Put the longest files first, each whole; what needs the demo exported is slow."""
+    for item in items:
+        if {"exported", "fused"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     rank = {str(ROOT / "tests" / name): number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
 
