@@ -140,8 +140,9 @@ def temporary_directory() -> Iterator[Path]:
     others may write there too.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*{PARTIAL}"):
-        if left.lstat().st_uid == os.getuid():
-            _remove_dead(left)
+        with contextlib.suppress(FileNotFoundError):  # its owner has just ended
+            if left.lstat().st_uid == os.getuid():
+                _remove_dead(left)
     with ExitStack() as held:
         while True:
             path = Path(tempfile.mkdtemp(PARTIAL, _TEMPORARY))

@@ -297,3 +297,13 @@ def test_a_signal_before_the_lock_leaves_nothing(make, tmp_path, monkeypatch) ->
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "made")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_temporary_directory_that_ends_meanwhile_is_no_error(tmp_path, monkeypatch) -> None:
+    """Another process may remove its own between being listed and being looked at."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with temporary_directory() as path:
+        ended = path.with_name(path.name.replace(path.stem, f"{path.stem}-ended"))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([ended]))
+    with temporary_directory() as path:
+        assert path.is_dir()
