@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from quantkit.core.errors import InputError
-from quantkit.core.hub import MALFORMED, unreachable
+from quantkit.hub.answers import MALFORMED, unreachable
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _ADVICE = {
     409: "somebody else changed the repository meanwhile; publish again",
     412: "somebody else changed the repository meanwhile; publish again",
     413: "the hub takes no files as large as these in this repository",
-    429: "the hub is asked too often; wait and publish again, what has arrived stays there",
+    429: "the hub is asked too often; wait and try again, what has arrived stays there",
     507: "the hub has no room; free some storage and publish again",
 }
 
@@ -48,7 +48,7 @@ class Hub:
         self.api = HfApi(library_name="quantkit")
 
     def retried(self, call: Callable[[], T]) -> T:
-        """Call until the hub answers; what it says about waiting is heeded.
+        """Call until the hub answers; it waits for as long as the hub says.
 
         Raises:
             HTTPError: the failure is no passing one, or came too often. While large files are
@@ -90,7 +90,7 @@ class Hub:
         if isinstance(cause, HfHubHTTPError):
             status = cause.response.status_code
             said = cause.server_message or cause.response.headers.get("X-Error-Message") or ""
-            advice = _ADVICE.get(status, "publish again, what has arrived stays there")
+            advice = _ADVICE.get(status, "try again, what has arrived stays there")
             text = f"{self.api.endpoint} answered {status} {self._redacted(said)}".rstrip()
             return f"{text}; {advice}"
         text = self._redacted(str(cause).strip() or type(cause).__name__)

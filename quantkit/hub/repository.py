@@ -8,8 +8,7 @@ from huggingface_hub import get_token
 
 from quantkit.core.errors import InputError
 from quantkit.hub.client import Hub
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+from quantkit.recipe.source import REPOSITORY
 
 
 def check_repository(name: str) -> None:
@@ -18,7 +17,7 @@ def check_repository(name: str) -> None:
     Raises:
         InputError: it is none.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(REPOSITORY, name, re.ASCII):
         raise InputError(f"--repo: found {name!r}, accepted: ORGANISATION/NAME")
 
 

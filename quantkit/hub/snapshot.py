@@ -20,9 +20,10 @@ from quantkit.bundle.manifest import (
 from quantkit.core import shapes
 from quantkit.core.errors import InputError
 from quantkit.core.files import sync_tree
-from quantkit.core.hub import COMMIT, checked_commit
+from quantkit.hub.answers import COMMIT, checked_commit
+from quantkit.recipe.source import REPOSITORY, REVISION
 
-_NAME = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_NAME = re.compile(rf"hf://(?P<repository>{REPOSITORY})(@(?P<revision>{REVISION}))?", re.ASCII)
 #: Far more than the manifest of the largest model.
 _MANIFEST_BYTES = 64 * 2**20
 

@@ -12,8 +12,8 @@ from huggingface_hub.hf_api import RepoFile
 from quantkit.bundle.manifest import MANIFEST
 from quantkit.core.errors import InputError
 from quantkit.core.files import temporary_directory
-from quantkit.core.hub import checked_commit
 from quantkit.core.strict_json import parse_json
+from quantkit.hub.answers import checked_commit
 from quantkit.hub.artifact import CARD
 from quantkit.hub.client import Hub
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCEPTED = "'demo', the path of a .nemo file, or hf://ORGANISATION/NAME@REVISION"
-# Each part may become a folder's name.
+# Each part may become a folder's name, so none is . or ..
 _PART = r"(?!\.\.?(?:[/@]|$))[\w.-]+"
-_HUB = re.compile(rf"hf://(?P<repo>{_PART}/{_PART})(@(?P<revision>{_PART}(/{_PART})*))?", re.ASCII)
+#: ORGANISATION/NAME of a repository, and a revision of it.
+REPOSITORY, REVISION = rf"{_PART}/{_PART}", rf"{_PART}(?:/{_PART})*"
+_HUB = re.compile(rf"hf://(?P<repo>{REPOSITORY})(@(?P<revision>{REVISION}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
