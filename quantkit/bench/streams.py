@@ -58,7 +58,7 @@ def bench_streams(
     Raises:
         InputError: an artifact or audio file is wrong.
     """
-    artifacts = [one for one in find_candidates(paths) if one.kind == "artifact"]
+    artifacts = [candidate for candidate in find_candidates(paths) if candidate.kind == "artifact"]
     return [
         row
         for count in threads or (usable_cores(),)
@@ -96,7 +96,7 @@ def _speed(transcriber: Transcriber, audio: Sequence[Path], streams: int) -> flo
 
 
 def _duration_s(heard: Sequence[Transcript | InputError]) -> float:
-    for one in heard:
-        if isinstance(one, InputError):
-            raise one
-    return sum(one.duration_s for one in heard if isinstance(one, Transcript))
+    for transcript in heard:
+        if isinstance(transcript, InputError):
+            raise transcript
+    return sum(transcript.duration_s for transcript in heard if isinstance(transcript, Transcript))

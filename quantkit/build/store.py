@@ -186,7 +186,7 @@ class Store:
             shutil.rmtree(scratch)
 
     def sweep(self) -> None:
-        """Remove what killed runs left and cannot be gone on from; the living are not disturbed."""
+        """Remove what killed runs left and no run can use; what a running process holds stays."""
         for stage in self.root.glob("*/"):
             sweep(stage)
         for scratch in self.root.glob(f"*/.*{SCRATCH}"):

@@ -159,7 +159,7 @@ def temporary_directory() -> Iterator[Path]:
 def complete_directory(final: Path) -> Iterator[Path]:
     """Yield a temporary sibling that becomes `final` only when the block ends without an error.
 
-    An existing `final` is replaced. What a killed process left is gone on from: its unfinished
+    An existing `final` is replaced. What a killed process left is taken over: its unfinished
     directory is emptied, the `final` that it was replacing is back.
     """
     final = _followed(final)
@@ -200,7 +200,7 @@ def recover(final: Path, *, wait: bool = True) -> None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers left in a directory; the living are not disturbed.
+    """Remove what killed writers left in a directory; what a running process holds stays.
 
     Where the file system knows no locks nothing tells them apart, and nothing is removed.
     """

@@ -28,7 +28,7 @@ _REPORT = "report.json"
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a graph.
+    """What a child process found out about a graph.
 
     Attributes:
         loaded: whether ONNX Runtime opened it; None where that took too long or too much memory.

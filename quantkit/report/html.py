@@ -47,9 +47,16 @@ def render_html(report: Report, audio: Mapping[str, Path]) -> str:
         tables=tables,
         describe_gate=describe_gate,
         drawings=[(plot, _markup(plot)) for plot in plots(report)],
-        worst=[(one, alignment.places(one), data_uri(audio[one.digest])) for one in report.worst],
+        worst=[
+            (entry, alignment.places(entry), data_uri(audio[entry.digest]))
+            for entry in report.worst
+        ],
         sentence=alignment.sentence,
-        excluded=[(name, one) for name, part in report.suite.sets.items() for one in part.excluded],
+        excluded=[
+            (name, exclusion)
+            for name, part in report.suite.sets.items()
+            for exclusion in part.excluded
+        ],
         listed=LISTED,
     )
 

@@ -72,9 +72,9 @@ def _speech(report: Report) -> str:
     parts = [_list(problems)] if problems else []
     parts.append(_table(tables.speech(report)))
     excluded = [
-        f"{name}/{one.id}: {one.reason}"
+        f"{name}/{exclusion.id}: {exclusion.reason}"
         for name, part in report.suite.sets.items()
-        for one in part.excluded
+        for exclusion in part.excluded
     ]
     if excluded:
         named = excluded[:_LISTED]

@@ -85,7 +85,7 @@ def difference_by_length(graphs: Sequence[Scheme], styles: Styles) -> Plot:
     if not known:
         return Plot(title, None, "No differences by length were computed.")
     spans = sorted(
-        {(one.from_s, one.to_s) for scheme in known for one in scheme.by_length},
+        {(bucket.from_s, bucket.to_s) for scheme in known for bucket in scheme.by_length},
         key=lambda span: span[0],
     )
 
@@ -93,12 +93,12 @@ def difference_by_length(graphs: Sequence[Scheme], styles: Styles) -> Plot:
         axes.axhline(0, color=INK, linewidth=1)
         for index, scheme in enumerate(known):
             shift = 0.8 * ((index + 0.5) / len(known) - 0.5)
-            at = [spans.index((one.from_s, one.to_s)) + shift for one in scheme.by_length]
+            at = [spans.index((bucket.from_s, bucket.to_s)) + shift for bucket in scheme.by_length]
             style = styles[scheme.name]
-            low = [100 * one.delta_low for one in scheme.by_length]
-            high = [100 * one.delta_high for one in scheme.by_length]
+            low = [100 * bucket.delta_low for bucket in scheme.by_length]
+            high = [100 * bucket.delta_high for bucket in scheme.by_length]
             axes.vlines(at, low, high, color=style["color"], linewidth=1.2)
-            delta = [100 * one.delta for one in scheme.by_length]
+            delta = [100 * bucket.delta for bucket in scheme.by_length]
             axes.plot(at, delta, linestyle="", label=scheme.name, **style)
         axes.set_xticks(range(len(spans)), [seconds_range(*span) for span in spans])
         axes.set_xlim(-0.5, len(spans) - 0.5)

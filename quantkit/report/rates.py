@@ -63,14 +63,18 @@ def detectable(report: Report) -> Table:
 
 def by_length(report: Report) -> Table:
     """The difference from PyTorch by the length of utterances."""
-    spans = {(one.from_s, one.to_s): one for scheme in report.schemes for one in scheme.by_length}
+    spans = {
+        (bucket.from_s, bucket.to_s): bucket
+        for scheme in report.schemes
+        for bucket in scheme.by_length
+    }
     columns = [_NAME] + [
         Column(f"{seconds_range(*span)}, {spans[span].utterances:,} utterances, points")
         for span in sorted(spans, key=lambda span: span[0])
     ]
     rows = []
     for scheme in report.schemes:
-        found = {(one.from_s, one.to_s): one for one in scheme.by_length}
+        found = {(bucket.from_s, bucket.to_s): bucket for bucket in scheme.by_length}
         cells = [
             points(one.delta) + interval(points(one.delta_low), points(one.delta_high))
             if (one := found.get(span))

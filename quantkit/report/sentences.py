@@ -54,8 +54,8 @@ def title(report: Report) -> str:
 def scope(report: Report) -> str:
     """What was evaluated, in a line."""
     sets = report.suite.sets.values()
-    utterances, words = sum(one.utterances for one in sets), sum(one.words for one in sets)
-    minutes = sum(one.duration_s for one in sets) / 60
+    utterances, words = sum(part.utterances for part in sets), sum(part.words for part in sets)
+    minutes = sum(part.duration_s for part in sets) / 60
     length = f"{minutes / 60:,.1f} hours" if minutes >= 120 else f"{minutes:,.1f} minutes"
     return (
         f"Suite {report.suite.name} ({report.suite.language}): {counted(len(sets), 'set')}, "

@@ -97,7 +97,7 @@ class StreamState:
         self.hypothesis.frames += frames
 
     def end(self) -> None:
-        """Take it that no samples follow."""
+        """End the stream: no samples follow."""
         if not self.ended:
             self.ended = True
             self.waiting += self._windows.push(self._mel.flush())

@@ -48,14 +48,16 @@ def open_folder(folder: str, limit: int | None, cache: SpeechCache, digests: Fil
 def _rows(
     folder: Path, utterances: Sequence[Utterance], cache: SpeechCache, digests: FileDigests
 ) -> Iterator[Row]:
-    for one in utterances:
-        inside = one.audio.is_relative_to(folder)
-        name = one_line((one.audio.relative_to(folder) if inside else one.audio).as_posix())
-        if one.segment is not None:
-            name = f"{name} ({one.segment.span})"
-        speech = _speech(one.recording, cache, digests)
-        language = None if one.language is None else one_line(one.language)
-        yield Row(name, one.text, language, speech, one.segment)
+    for utterance in utterances:
+        inside = utterance.audio.is_relative_to(folder)
+        name = one_line(
+            (utterance.audio.relative_to(folder) if inside else utterance.audio).as_posix()
+        )
+        if utterance.segment is not None:
+            name = f"{name} ({utterance.segment.span})"
+        speech = _speech(utterance.recording, cache, digests)
+        language = None if utterance.language is None else one_line(utterance.language)
+        yield Row(name, utterance.text, language, speech, utterance.segment)
 
 
 def _texted_rows(

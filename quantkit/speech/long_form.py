@@ -24,15 +24,17 @@ def join_sets(
 
     Pauses of half a second lie between them; the last one is cut off at `seconds`.
     """
-    in_turn = [one for turn in zip_longest(*sets) for one in turn if one is not None]
+    in_turn = [
+        utterance for turn in zip_longest(*sets) for utterance in turn if utterance is not None
+    ]
     chosen: list[SuiteUtterance] = []
     length_s = 0.0
-    for one in cycle(in_turn):
+    for utterance in cycle(in_turn):
         if length_s >= seconds:
             break
-        chosen.append(one)
-        length_s += one.duration_s + _PAUSE_S
-    pin = sha256_json([LONG_FORM, seconds, _PAUSE_S, [one.digest for one in chosen]])
+        chosen.append(utterance)
+        length_s += utterance.duration_s + _PAUSE_S
+    pin = sha256_json([LONG_FORM, seconds, _PAUSE_S, [utterance.digest for utterance in chosen]])
     found = cache.find(pin)
     if not isinstance(found, Speech):
         found = cache.keep(pin, _blocks(chosen, seconds, cache.sample_rate))
@@ -46,7 +48,7 @@ def _blocks(
     chosen: Sequence[SuiteUtterance], seconds: float, rate: int
 ) -> Iterator[NDArray[np.float32]]:
     pause = np.zeros(round(_PAUSE_S * rate), np.float32)
-    pieces = chain.from_iterable((read_audio(one.audio, rate), pause) for one in chosen)
+    pieces = chain.from_iterable((read_audio(utterance.audio, rate), pause) for utterance in chosen)
     left = round(seconds * rate)
     for piece in pieces:
         yield piece[:left]

@@ -110,8 +110,8 @@ def manifest_digest(path: Path) -> str:
     sha256 = cache(sha256_file)
     return sha256_json(
         [
-            [sha256(one.audio), one.text, *segment_facts(one.recording)]
-            for one in read_manifest(path)
+            [sha256(utterance.audio), utterance.text, *segment_facts(utterance.recording)]
+            for utterance in read_manifest(path)
         ]
     )
 
@@ -137,11 +137,11 @@ def read_texts(path: Path) -> dict[Path, str]:
         InputError: see `read_manifest`.
     """
     texts: dict[Path, list[tuple[float, str]]] = {}
-    for one in read_manifest(path):
-        if one.text is not None:
-            part = one.segment
-            shown = f"({part.span}) {one.text}" if part else one.text
-            place = texts.setdefault(one.audio.resolve(), [])
+    for utterance in read_manifest(path):
+        if utterance.text is not None:
+            part = utterance.segment
+            shown = f"({part.span}) {utterance.text}" if part else utterance.text
+            place = texts.setdefault(utterance.audio.resolve(), [])
             place.append((part.offset_s if part else 0.0, shown))
     return {audio: " ".join(text for _, text in sorted(said)) for audio, said in texts.items()}
 

@@ -43,18 +43,18 @@ def shared_recordings(
     # Decoding takes long, and only what lasts equally long can be the same.
     seconds, digest = cache(recording_s), cache(samples_digest)
     ours, theirs = (
-        [(one, seconds(one), seconds(file_of(one))) for one in recordings]
+        [(recording, seconds(recording), seconds(file_of(recording))) for recording in recordings]
         for recordings in (first, second)
     )
     return [
-        (one, other)
-        for one, length, whole in ours
+        (recording, other)
+        for recording, length, whole in ours
         for other, other_length, other_whole in theirs
-        if (abs(length - other_length) < _SAME_LENGTH_S and digest(one) == digest(other))
+        if (abs(length - other_length) < _SAME_LENGTH_S and digest(recording) == digest(other))
         or (
             abs(whole - other_whole) < _SAME_LENGTH_S
-            and _overlap(one, other)
-            and digest(file_of(one)) == digest(file_of(other))
+            and _overlap(recording, other)
+            and digest(file_of(recording)) == digest(file_of(other))
         )
     ]
 

@@ -68,7 +68,7 @@ def find_recordings(settings: CalibrateSettings, fetched: Path | None = None) ->
 def recordings_digest(recordings: Sequence[Recording]) -> str:
     """SHA-256 over the bytes of the recordings in their order, wherever they lie."""
     sha256 = cache(sha256_file)
-    return sha256_json([_facts(one, sha256(file_of(one))) for one in recordings])
+    return sha256_json([_facts(recording, sha256(file_of(recording))) for recording in recordings])
 
 
 def recordings_below(folder: Path) -> Folder:

@@ -17,7 +17,7 @@ _HEADS = ("MB", "bits", "WER", "- PyTorch (95 %)", "tokens exact", "token errors
 def comparison_table(report: Report) -> Table:
     """One line a row of the report; what was not measured is a dash."""
     sets = report.suite.sets.values()
-    utterances, words = sum(one.utterances for one in sets), sum(one.words for one in sets)
+    utterances, words = sum(part.utterances for part in sets), sum(part.words for part in sets)
     title = f"suite {report.suite.name}, {utterances:,} utterances, {words:,} words"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("scheme", overflow="fold")

@@ -1,4 +1,4 @@
-"""What became of a recipe: plan, sizes, parity, statistics, sensitivity."""
+"""Tables and lines about a recipe: plan, sizes, parity, statistics, sensitivity."""
 
 from __future__ import annotations
 
@@ -107,12 +107,14 @@ def allocation_table(report: Mapping[str, Any]) -> Table:
     )
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("tensor", overflow="fold")
-    widths = sorted({(one["bits"], one["block_size"]) for one in report["tensors"]}, key=_stored)
+    widths = sorted(
+        {(tensor["bits"], tensor["block_size"]) for tensor in report["tensors"]}, key=_stored
+    )
     kinds: dict[str, dict[tuple[int, int], list[int | None]]] = {}
-    for one in report["tensors"]:
-        kind, layer = kind_and_layer(one["name"])
+    for tensor in report["tensors"]:
+        kind, layer = kind_and_layer(tensor["name"])
         cells = kinds.setdefault(kind.removesuffix(".weight"), {})
-        cells.setdefault((one["bits"], one["block_size"]), []).append(layer)
+        cells.setdefault((tensor["bits"], tensor["block_size"]), []).append(layer)
     for bits, block_size in widths:
         table.add_column(_width({"bits": bits, "block_size": block_size}))
     for kind, cells in kinds.items():

@@ -149,4 +149,6 @@ def _check_comparable(report: Report, baseline: Report) -> None:
 
 def _deep(report: Report) -> int:
     """Utterances compared deeply: those of every scheme are the same."""
-    return max((one.parity.deep_utterances for one in report.schemes if one.parity), default=0)
+    return max(
+        (scheme.parity.deep_utterances for scheme in report.schemes if scheme.parity), default=0
+    )

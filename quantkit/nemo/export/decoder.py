@@ -50,9 +50,9 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         gates = self.gates(torch.cat([x, hidden], dim=1))
-        take, forget, update, give = gates.chunk(4, dim=1)
-        cell = torch.sigmoid(forget) * cell + torch.sigmoid(take) * torch.tanh(update)
-        return torch.sigmoid(give) * torch.tanh(cell), cell
+        input_, forget, candidate, output = gates.chunk(4, dim=1)
+        cell = torch.sigmoid(forget) * cell + torch.sigmoid(input_) * torch.tanh(candidate)
+        return torch.sigmoid(output) * torch.tanh(cell), cell
 
 
 class Joint(nn.Module):

@@ -84,7 +84,7 @@ def find_wave(source: Source, start: int) -> Found:
     samples += [one for one in _later(source, after, end, read, b"data") if one]
     if len(samples) > 1 and size == 0:
         del samples[0]
-    return Found([_wave(order, between, one) for one in samples], end, notes)
+    return Found([_wave(order, between, piece) for piece in samples], end, notes)
 
 
 def _wave(order: _Order, between: list[range], samples: range) -> Part:
