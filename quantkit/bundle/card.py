@@ -46,7 +46,7 @@ class Publication:
     Attributes:
         repository: ORGANISATION/NAME.
         revision: the branch.
-        licence: of the source model, in words; None while it is not known.
+        license: of the source model, in words; None while it is not known.
         confidence: of all intervals; None without `rates`.
         rates: rows of the table of word error rates; empty if none were measured.
         problems: what speaks against publishing, and was overruled.
@@ -54,7 +54,7 @@ class Publication:
 
     repository: str
     revision: str
-    licence: str | None
+    license: str | None
     confidence: float | None = None
     rates: Sequence[WordErrors] = ()
     problems: Sequence[str] = ()
@@ -110,8 +110,8 @@ def _what(manifest: Mapping[str, Any], publication: Publication | None) -> list[
         f"{escape(versions['quantkit'])} from {code(source['name'])}{revision} "
         f"(sha256 {code(source['sha256'])})."
     ]
-    if publication and publication.licence:
-        lines += ["", f"Licence, as of the source model: {publication.licence}."]
+    if publication and publication.license:
+        lines += ["", f"License, as of the source model: {publication.license}."]
     return lines
 
 

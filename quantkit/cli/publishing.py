@@ -37,7 +37,7 @@ def publish(
         repo: ORGANISATION/NAME; it is created if need be.
         revision: the branch.
         private: whether only its owners see a repository; new ones are private.
-        license_: the licence of the source model, where that is a .nemo file or names none.
+        license_: the license of the source model, where that is a .nemo file or names none.
         report: report.json of a comparison with the artifact's recipe, for word error rates.
         force: publish what has changed or missed a gate; the card says so.
         dry_run: only print each file with size and digest, and the card; no network is touched.
@@ -52,8 +52,8 @@ def publish(
     if hub is None:
         show(_files_table(planned.items))
         say(planned.card, end="")
-        if planned.licence is None:
-            complain("the licence is that of the source model, which is asked for when publishing")
+        if planned.license is None:
+            complain("the license is that of the source model, which is asked for when publishing")
         return
     calm_bars()
     commit = send(

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from quantkit.bundle.card import Publication, model_card
 from quantkit.hub.evaluation import TASK, Evaluation
-from quantkit.hub.licence import Licence
+from quantkit.hub.license import License
 from quantkit.recipe.schema import Recipe
 from quantkit.recipe.source import HubSource, parse_source
 
@@ -18,16 +18,16 @@ def hub_card(
     manifest: Mapping[str, Any],
     recipe: Recipe,
     publication: Publication,
-    licence: Licence | None,
+    terms: License | None,
     evaluation: Evaluation | None,
 ) -> str:
-    """The card of an artifact, with licence, base model and word error rates as metadata."""
+    """The card of an artifact, with license, base model and word error rates as metadata."""
     source = parse_source(recipe.model.source)
     base = source.repository if isinstance(source, HubSource) else None
     data = ModelCardData(
-        license=licence.id if licence else None,
-        license_name=licence.name if licence else None,
-        license_link=licence.link if licence else None,
+        license=terms.id if terms else None,
+        license_name=terms.name if terms else None,
+        license_link=terms.link if terms else None,
         language=evaluation.report.suite.language if evaluation else None,
         library_name="quantkit",
         pipeline_tag=TASK,

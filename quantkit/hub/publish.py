@@ -16,7 +16,7 @@ from quantkit.hub.artifact import CARD, FORCED, Artifact, check_artifact
 from quantkit.hub.client import Hub
 from quantkit.hub.evaluation import Evaluation, find_evaluation
 from quantkit.hub.hub_card import hub_card
-from quantkit.hub.licence import Licence, find_licence
+from quantkit.hub.license import License, find_license
 from quantkit.hub.read_back import read_back
 from quantkit.hub.repository import check_repository, prepare_repository
 from quantkit.hub.upload import Item, upload
@@ -31,7 +31,7 @@ class Request:
         directory: the artifact.
         repository: ORGANISATION/NAME.
         revision: the branch.
-        licence: an identifier, for sources that do not tell theirs.
+        license: an identifier, for sources that do not tell theirs.
         report: report.json of a comparison.
         force: publish what would be refused, and say so in the card.
     """
@@ -39,7 +39,7 @@ class Request:
     directory: Path
     repository: str
     revision: str = "main"
-    licence: str | None = None
+    license: str | None = None
     report: Path | None = None
     force: bool = False
 
@@ -52,13 +52,13 @@ class Plan:
         name: of the artifact.
         items: every file.
         card: the content of one of them.
-        licence: None where only the hub can tell it and was not asked.
+        license: None where only the hub can tell it and was not asked.
     """
 
     name: str
     items: Sequence[Item]
     card: str
-    licence: Licence | None
+    license: License | None
 
 
 def plan(request: Request, hub: Hub | None) -> Plan:
@@ -68,27 +68,27 @@ def plan(request: Request, hub: Hub | None) -> Plan:
     people may correct it on the hub, and the artifact stays what it was.
 
     Raises:
-        InputError: the artifact, the report or the licence is not what it has to be.
+        InputError: the artifact, the report or the license is not what it has to be.
         GateError: a gate was missed.
     """
     check_repository(request.repository)
     evaluation = _evaluation(request)
     artifact = check_artifact(request.directory, evaluation, force=request.force)
-    licence = find_licence(parse_source(artifact.recipe.model.source), request.licence, hub)
+    terms = find_license(parse_source(artifact.recipe.model.source), request.license, hub)
     publication = Publication(
         repository=request.repository,
         revision=request.revision,
-        licence=str(licence) if licence else None,
+        license=str(terms) if terms else None,
         confidence=evaluation.report.statistics.confidence if evaluation else None,
         rates=evaluation.rates() if evaluation else (),
         problems=artifact.problems,
     )
-    card = hub_card(artifact.manifest, artifact.recipe, publication, licence, evaluation)
+    card = hub_card(artifact.manifest, artifact.recipe, publication, terms, evaluation)
     files = [_file(artifact, name) for name in sorted(artifact.manifest["files"]) if name != CARD]
     manifest = _published(artifact, files)
     text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
     items = [*files, _text(CARD, card), _text(MANIFEST, text)]
-    return Plan(artifact.recipe.name, items, card, licence)
+    return Plan(artifact.recipe.name, items, card, terms)
 
 
 def publish(

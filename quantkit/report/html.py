@@ -84,7 +84,7 @@ def plots(report: Report) -> list[Plot]:
 
 
 def _style(index: int) -> Style:
-    # Seven colours and eight markers repeat together after 56 schemes.
+    # Seven colors and eight markers repeat together after 56 schemes.
     return {"color": COLORS[index % len(COLORS)], "marker": _MARKERS[index % len(_MARKERS)]}
 
 

@@ -1,4 +1,4 @@
-"""Drawings of matplotlib as parts of a page: in its colours, its font and its width."""
+"""Drawings of matplotlib as parts of a page: in its colors, its font and its width."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 INK, FAINT, PAGE = "#010101", "#020202", "#040404"
 
-#: Series: as many colours as the page has variables `--series-0` and so on.
+#: Series: as many colors as the page has variables `--series-0` and so on.
 COLORS = tuple(f"#0300{index:02x}" for index in range(7))
 
-# matplotlib needs fixed colours, while the page's depend on the reader's light or dark mode. So
-# each role is drawn in a colour that nothing else has, which becomes the page's variable.
+# matplotlib needs fixed colors, while the page's depend on the reader's light or dark mode. So
+# each role is drawn in a color that nothing else has, which becomes the page's variable.
 _ROLES = {INK: "currentColor", FAINT: "var(--rule)", PAGE: "var(--page)"} | {
     color: f"var(--series-{index})" for index, color in enumerate(COLORS)
 }

@@ -1,7 +1,7 @@
 """Streaming log-mel features, equal to NeMo's whole-file features for pieces of any size.
 
 The formulas are those of NeMo's `FilterbankFeatures` (parts/preprocessing/features.py) without
-dither and normalisation, and of librosa's `filters.mel` with its Slaney scale and norm.
+dither and normalization, and of librosa's `filters.mel` with its Slaney scale and norm.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def hann_window(length: int) -> Array:
 class LogMel:
     """Turns samples into log-mel frames as soon as each frame's window is complete.
 
-    Frame t is centred on sample `hop_length * t`; the first frames see zeros before the start.
+    Frame t is centered on sample `hop_length * t`; the first frames see zeros before the start.
     Results do not depend on how the audio is cut into pieces. They differ from NeMo's by the
     rounding of NeMo's single-precision FFT, which on speech is up to 8e-4 in the mels furthest
     below a frame's loudest and below 5e-5 averaged over any frame.
@@ -115,7 +115,7 @@ class LogMel:
     def flush(self) -> Array:
         """End the stream: return its last frames, float32 [m, n_mels], and start anew.
 
-        Like NeMo, a frame whose centre lies at least one hop before the end is computed with zeros
+        Like NeMo, a frame whose center lies at least one hop before the end is computed with zeros
         past the end, and one frame of exact zeros follows. No samples, no frames.
         """
         if self._samples == 0:

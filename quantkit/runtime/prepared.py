@@ -1,6 +1,6 @@
-"""Graphs as ONNX Runtime optimised and packed them, kept beside an artifact for its next load.
+"""Graphs as ONNX Runtime optimized and packed them, kept beside an artifact for its next load.
 
-`ARTIFACT/.prepared` holds, for each graph, the optimised graph, its data with the packed weights,
+`ARTIFACT/.prepared` holds, for each graph, the optimized graph, its data with the packed weights,
 which sessions map from the disk instead of holding a copy each, and `NAME.json`, the record of what
 they were made from. The record is written last and names the two files; they count only while all
 that it says is still so. Sizes and times of change are compared, so that nothing has to be read;

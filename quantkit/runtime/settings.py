@@ -18,7 +18,7 @@ _MOST_BYTES = 2**20
 LATENCY_DEFINITION = (
     "the largest delay between the end of the audio that an encoder frame represents and the "
     "arrival of the last sample that the frame depends on; encoder frame k represents the audio "
-    "up to the centre of mel frame (subsampling factor * k)"
+    "up to the center of mel frame (subsampling factor * k)"
 )
 
 
@@ -82,7 +82,7 @@ def algorithmic_latency(settings: Sizes) -> float:
     """Algorithmic latency in seconds, by `LATENCY_DEFINITION`.
 
     The first of a chunk's frames waits longest: attention lets it see the whole chunk, whose last
-    mel frame is `factor * right_context` hops later and needs half a window past its centre.
+    mel frame is `factor * right_context` hops later and needs half a window past its center.
     """
     hops = settings.subsampling_factor * settings.right_context
     samples = hops * settings.mel.hop_length + settings.mel.samples_after

@@ -30,12 +30,12 @@ class MelSettings:
 
     @property
     def samples_before(self) -> int:
-        """Samples of a frame's window that precede its centre (the window is centred in n_fft)."""
+        """Samples of a frame's window that precede its center (the window is centered in n_fft)."""
         return self.n_fft // 2 - (self.n_fft - self.window_length) // 2
 
     @property
     def samples_after(self) -> int:
-        """Samples that must follow a frame's centre before the frame can be computed."""
+        """Samples that must follow a frame's center before the frame can be computed."""
         return self.window_length - self.samples_before
 
 

@@ -12,7 +12,7 @@ SOURCE = "hf://nvidia/streaming@" + "a" * 40
 OTHER = {
     "license": "other",
     "license_name": "nvidia-open-model-license",
-    "license_link": "https://example.org/licence",
+    "license_link": "https://example.org/license",
 }
 
 
@@ -123,7 +123,7 @@ def test_the_card_of_a_compared_artifact(artifact, hub, run, report) -> None:
     assert "quantkit transcribe hf://org/toy speech.wav" in text
     assert "quantkit bundle hf://org/toy --format sherpa" in text
     assert "  block_size: 32\n" in text
-    assert "Licence, as of the source model: apache-2.0." in text
+    assert "License, as of the source model: apache-2.0." in text
     assert "--force" not in text
 
 
@@ -169,7 +169,7 @@ def _made_from(source, toy_model, tmp_path, **facts):
     return make_artifact(toy_model, tmp_path / "made", recipe=recipe, source=facts)
 
 
-def test_the_licence_of_a_source_on_the_hub(toy_model, hub, run, tmp_path) -> None:
+def test_the_license_of_a_source_on_the_hub(toy_model, hub, run, tmp_path) -> None:
     made = _made_from(SOURCE, toy_model, tmp_path, revision="a" * 40)
     repo = hub.add("nvidia/streaming", card=OTHER)
     repo.commits["a" * 40] = {}
@@ -180,7 +180,7 @@ def test_the_licence_of_a_source_on_the_hub(toy_model, hub, run, tmp_path) -> No
     assert data["base_model"] == "nvidia/streaming"
     assert data["base_model_relation"] == "quantized"
     assert f"from `hf://nvidia/streaming` at {'a' * 40}" in card.text
-    assert "[nvidia-open-model-license](https://example.org/licence)" in card.text
+    assert "[nvidia-open-model-license](https://example.org/license)" in card.text
 
     ran = run("publish", made, "--repo", "org/toy", "--license", "mit")
     assert ran.code == 2
@@ -196,13 +196,13 @@ def test_a_source_on_the_hub_is_not_asked_in_a_dry_run(toy_model, hub, run, tmp_
     assert "asked for when publishing" in ran.err
 
 
-def test_a_source_on_the_hub_without_a_licence(toy_model, hub, run, tmp_path) -> None:
+def test_a_source_on_the_hub_without_a_license(toy_model, hub, run, tmp_path) -> None:
     made = _made_from(SOURCE, toy_model, tmp_path)
     repo = hub.add("nvidia/streaming")
     repo.commits["a" * 40] = {}
     ran = run("publish", made, "--repo", "org/toy")
     assert ran.code == 2
-    assert "its model card names no licence" in ran.err
+    assert "its model card names no license" in ran.err
     assert "org/toy" not in hub.repos
     assert run("publish", made, "--repo", "org/toy", "--license", "mit").code == 0
 
@@ -212,20 +212,20 @@ def test_a_source_on_the_hub_that_may_not_be_seen(toy_model, hub, run, tmp_path)
     hub.faults.append(Fault("GET .*nvidia", 403, message="gated"))
     ran = run("publish", made, "--repo", "org/toy")
     assert ran.code == 2
-    assert f"the licence of {SOURCE}: " in ran.err
+    assert f"the license of {SOURCE}: " in ran.err
 
 
-def test_the_licence_of_a_file_has_to_be_given(toy_model, hub, run, tmp_path) -> None:
+def test_the_license_of_a_file_has_to_be_given(toy_model, hub, run, tmp_path) -> None:
     made = _made_from("own.nemo", toy_model, tmp_path)
     ran = run("publish", made, "--repo", "org/toy", "--dry-run")
     assert ran.code == 2
-    assert "--license: the licence of a .nemo file is not known" in ran.err
+    assert "--license: the license of a .nemo file is not known" in ran.err
     card = _card(run, made, "--repo", "org/toy", "--license", "cc-by-4.0")
     assert card.data["license"] == "cc-by-4.0"
 
 
-def test_the_demos_licence_is_that_of_its_card(demo_checkpoint, artifact, hub, run) -> None:
+def test_the_demos_license_is_that_of_its_card(demo_checkpoint, artifact, hub, run) -> None:
     assert "| Licence | Apache-2.0," in demo_checkpoint.with_name("MODEL_CARD.md").read_text()
     ran = run("publish", artifact, "--repo", "org/toy", "--license", "mit", "--dry-run")
     assert ran.code == 2
-    assert "accepted: apache-2.0, the licence of the demo model" in ran.err
+    assert "accepted: apache-2.0, the license of the demo model" in ran.err

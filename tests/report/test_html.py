@@ -182,7 +182,7 @@ def test_nothing_of_the_report_becomes_markup(page_file: Path) -> None:
     assert "None" not in text
 
 
-def test_words_are_marked_by_more_than_colour() -> None:
+def test_words_are_marked_by_more_than_color() -> None:
     report, audio = full_report()
     text = render_html(report, audio)
     assert '<span class="said">please</span><span><span class="same">please</span></span>' in text

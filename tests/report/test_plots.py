@@ -36,7 +36,7 @@ def test_every_scheme_has_its_line() -> None:
 
 
 @pytest.mark.slow
-def test_colours_are_the_pages_and_ids_are_unique() -> None:
+def test_colors_are_the_pages_and_ids_are_unique() -> None:
     page = "".join(plot.svg or "" for plot in plots(full_report()[0]))
     assert not re.findall(r"(?:fill|stroke): #\w+", page)
     assert {"currentColor", "var(--rule)", "var(--page)", "var(--series-3)"} <= set(

@@ -1,4 +1,4 @@
-"""The licence of an artifact: that of the model it was made from."""
+"""The license of an artifact: that of the model it was made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEMO = "apache-2.0"
 
 
 @dataclass(frozen=True)
-class Licence:
+class License:
     """An identifier of the hub; `other` has a name and a link as well."""
 
     id: str
@@ -25,12 +25,12 @@ class Licence:
         return f"[{text}]({self.link})" if self.link else text
 
 
-def find_licence(source: Source, given: str | None, hub: Hub | None) -> Licence | None:
-    """The licence of a source model.
+def find_license(source: Source, given: str | None, hub: Hub | None) -> License | None:
+    """The license of a source model.
 
     Args:
         source: of the artifact's recipe.
-        given: an identifier, for sources that do not tell their licence.
+        given: an identifier, for sources that do not tell their license.
         hub: where sources on a hub are asked; None to touch no network.
 
     Returns:
@@ -41,40 +41,40 @@ def find_licence(source: Source, given: str | None, hub: Hub | None) -> Licence 
     """
     match source:
         case DemoSource():
-            return _agreed(Licence(DEMO), given, "the demo model")
+            return _agreed(License(DEMO), given, "the demo model")
         case HubSource() if hub is None:
-            return Licence(given) if given else None
+            return License(given) if given else None
         case HubSource(repository, revision) if hub is not None:
             return _of_hub(hub, repository, revision, given)
     if given is None:
         raise InputError(
-            "--license: the licence of a .nemo file is not known, accepted: the identifier of the "
-            "source model's licence, such as apache-2.0 or cc-by-4.0"
+            "--license: the license of a .nemo file is not known, accepted: the identifier of the "
+            "source model's license, such as apache-2.0 or cc-by-4.0"
         )
-    return Licence(given)
+    return License(given)
 
 
-def _of_hub(hub: Hub, repository: str, revision: str, given: str | None) -> Licence:
+def _of_hub(hub: Hub, repository: str, revision: str, given: str | None) -> License:
     where = f"hf://{repository}@{revision}"
-    with hub.errors(f"the licence of {where}"):
+    with hub.errors(f"the license of {where}"):
         info = hub.retried(lambda: hub.api.model_info(repository, revision=revision))
     data = info.card_data
     if data is not None and data.get("license") is not None:
         told = [data.get(key) for key in ("license", "license_name", "license_link")]
         if not all(isinstance(value, str | None) for value in told):
-            raise InputError(f"{where}: its model card names a licence that is no text: {told!r}")
-        return _agreed(Licence(*told), given, where)
+            raise InputError(f"{where}: its model card names a license that is no text: {told!r}")
+        return _agreed(License(*told), given, where)
     if given is None:
         raise InputError(
-            f"{where}: its model card names no licence, so the artifact has none to be published "
+            f"{where}: its model card names no license, so the artifact has none to be published "
             "under; ask its authors, then give it by --license"
         )
-    return Licence(given)
+    return License(given)
 
 
-def _agreed(licence: Licence, given: str | None, where: str) -> Licence:
-    if given not in {None, licence.id}:
+def _agreed(terms: License, given: str | None, where: str) -> License:
+    if given not in {None, terms.id}:
         raise InputError(
-            f"--license: found {given}, accepted: {licence.id}, the licence of {where}, or none"
+            f"--license: found {given}, accepted: {terms.id}, the license of {where}, or none"
         )
-    return licence
+    return terms
