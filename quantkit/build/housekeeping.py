@@ -25,8 +25,8 @@ from quantkit.recipe.source import parse_source
 
 #: Folders of the store that hold no results of stages.
 RESULTS, SPEECH, SPEED, LOCKS = "results", "speech", "speed", "locks"
-#: What killed runs left.
-LEFTOVERS = "leftovers"
+#: What killed runs left: useless, and what their next run goes on from.
+LEFTOVERS, SCRATCHES = "leftovers", "unfinished"
 #: Graphs that systems are made of.
 _MODELS = ("export", "fuse", "quantize")
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -64,7 +64,13 @@ def seconds_of(age: str) -> float:
 
 
 def inventory(store: Store) -> list[Item]:
-    """Everything in the store but its locks; links in it are not followed."""
+    """Everything in the store but its locks and journals; links in it are not followed.
+
+    Raises:
+        InputError: there is no such directory.
+    """
+    if not store.root.is_dir():
+        raise InputError(f"--store {store.root}: found no such directory, accepted: a store")
     entries = {entry.path.name: entry for entry in store.entries()}
     users = _users(entries)
     models: defaultdict[str, set[str]] = defaultdict(set)
@@ -75,15 +81,15 @@ def inventory(store: Store) -> list[Item]:
         if "checkpoint" in entry.key["inputs"]:
             models[entry.key["inputs"]["checkpoint"]] |= users[digest]
     items = []
-    for folder in sorted(store.root.iterdir()) if store.root.is_dir() else ():
-        if folder.name == LOCKS or folder.is_symlink() or not folder.is_dir():
+    for folder in sorted(_folders(store.root)):
+        if folder.name == LOCKS:
             continue
         for path in sorted(_wholes(folder)):
             recipes: Iterable[str] = users.get(path.name, ())
             if folder.name == RESULTS:
                 recipes = models[_subject(path)]
-            left = path.name.startswith(".") and path.name.endswith((PARTIAL, SCRATCH))
-            kind = LEFTOVERS if left else folder.name
+            kind = LEFTOVERS if path.name.endswith(PARTIAL) else folder.name
+            kind = SCRATCHES if path.name.endswith(SCRATCH) else kind
             items.append(Item(kind, path, _bytes(path), path.lstat().st_mtime, frozenset(recipes)))
     return items
 
@@ -104,7 +110,7 @@ def unneeded(
     def goes(item: Item) -> bool:
         if item.kind == LEFTOVERS:
             return True
-        if needed is not None and item.path.name in needed:
+        if needed is not None and _result_of(item.path) in needed:
             return False
         old = older_than_s is not None and now - item.used > older_than_s
         by_age = item.kind in {SPEECH, SPEED} or needed is None
@@ -128,6 +134,11 @@ def needed_by(recipe: Recipe, store: Store) -> set[str]:
             directory = store.read(found[stage]).directory
             systems.append(GraphSystem.of(stage, directory, pytorch))
     return {key.digest for key in found.values()} | {system_digest(system) for system in systems}
+
+
+def _result_of(path: Path) -> str:
+    """The name of a result, or of the one that a scratch is for."""
+    return path.name.removeprefix(".").removesuffix(SCRATCH)
 
 
 def remove(items: Iterable[Item]) -> None:
@@ -158,12 +169,20 @@ def _users(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
 def _wholes(folder: Path) -> Iterator[Path]:
     """What is kept or removed as a whole in a folder of the store."""
     if folder.name == SPEECH:  # by sample rate, and spread over folders by the first letters
-        yield from (path for path in folder.glob("*/??/*.flac") if not path.is_symlink())
+        spread = (below for rate in _folders(folder) for below in _folders(rate))
+        for path in (path for below in spread for path in below.iterdir()):
+            if path.name.endswith((".flac", PARTIAL)):
+                yield path
         return
     for path in folder.iterdir():
-        of_a_stage = path.name.startswith(".") or (path / ENTRY).is_file()
-        if folder.name in {RESULTS, SPEED} or of_a_stage:
+        left = path.name.startswith(".") and path.name.endswith((PARTIAL, SCRATCH))
+        if left or folder.name in {RESULTS, SPEED} or (path / ENTRY).is_file():
             yield path
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder; links are not followed."""
+    yield from (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _subject(results: Path) -> str:

@@ -62,8 +62,8 @@ def gc(
 ) -> None:
     """Show what could be removed from the store; remove it with --remove.
 
-    Without options that is what killed runs left. Nothing is lost but time: whatever is needed
-    again is made again.
+    Without options that is what killed runs left and no run can use. Nothing is lost but time:
+    whatever is needed again is made again.
 
     Args:
         store: the directory.
@@ -78,6 +78,7 @@ def gc(
 
     age_s = None if older_than is None else housekeeping.seconds_of(older_than)
     opened = Store(store)
+    housekeeping.inventory(opened)  # before a lock is made in what is no store
     needed: set[str] = set()
     for path in keep_recipe:
         needed |= housekeeping.needed_by(load_recipe(path), opened)
@@ -95,8 +96,10 @@ def gc(
 
 def _sum_up(items: Sequence[Any], *, removed: bool) -> None:
     size = size_text(sum(item.bytes for item in items))
-    if removed or not items:
+    if removed:
         say(f"{len(items)} results, {size}: removed")
+    elif not items:
+        say("nothing to remove")
     else:
         say(f"{len(items)} results, {size}: would be removed; say --remove to do it")
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from quantkit.build.engine import run
-from quantkit.build.housekeeping import LEFTOVERS, inventory, seconds_of, unneeded
+from quantkit.build.housekeeping import LEFTOVERS, SCRATCHES, inventory, seconds_of, unneeded
 from quantkit.build.key import StageKey
 from quantkit.build.progress import LineProgress
 from quantkit.build.store import Store
@@ -77,17 +77,17 @@ def kinds(store: Store) -> dict[str, list[frozenset[str]]]:
 
 def test_everything_is_listed_with_the_recipes_that_use_it(store: Store) -> None:
     found = kinds(store)
-    assert set(found) == {"export", "fuse", "results", "speech", "speed", LEFTOVERS}
+    assert set(found) == {"export", "fuse", "results", "speech", "speed", LEFTOVERS, SCRATCHES}
     assert sorted(map(sorted, found["export"])) == [["first", "second"], ["gone"]]
     assert found["fuse"] == [{"second"}]
     assert sorted(map(sorted, found["results"])) == [["first", "gone", "second"], ["second"]]
-    assert len(found[LEFTOVERS]) == 2
+    assert len(found[LEFTOVERS]) == len(found[SCRATCHES]) == 1
     assert sum(item.bytes for item in inventory(store) if item.kind == "speech") == 10
 
 
 def test_only_leftovers_go_by_themselves(store: Store) -> None:
     gone = unneeded(inventory(store), None, None, time.time())
-    assert {item.path.name for item in gone} == {".2.partial", ".3.scratch"}
+    assert {item.path.name for item in gone} == {".2.partial"}
 
 
 def test_what_was_not_used_for_long_goes(store: Store) -> None:
@@ -133,13 +133,13 @@ def test_gc_shows_first_and_removes_when_told(store: Store, tmp_path: Path, caps
     assert main(words) == 0
     out = capsys.readouterr().out
     assert f"export/{OLD.digest}" in out
-    assert "4 results" in out
+    assert "3 results" in out
     assert "say --remove" in out
     assert (store.root / "export" / OLD.digest).exists()
     assert main([*words, "--remove"]) == 0
     assert "removed" in capsys.readouterr().out
     assert not (store.root / "export" / OLD.digest).exists()
-    assert not list(store.root.glob("*/.*"))
+    assert not list(store.root.glob("*/.*partial"))
     assert (outside / "thesis.tex").exists()
     assert store.has(EXPORT)
     assert store.has(FUSE)
@@ -180,7 +180,7 @@ def test_nothing_is_removed_from_a_store_in_use(store: Store, capsys) -> None:
         assert list(store.root.glob("*/.*"))
         child.kill()
     assert main(["store", "gc", "--store", str(store.root), "--remove"]) == 0
-    assert not list(store.root.glob("*/.*"))
+    assert not list(store.root.glob("*/.*partial"))
 
 
 def test_a_running_build_holds_the_store(tmp_path: Path, monkeypatch) -> None:
@@ -219,3 +219,35 @@ def test_a_recipe_that_is_kept_builds_from_the_store(tmp_path: Path, monkeypatch
     assert "quantize: cached" in capsys.readouterr().err
     kept = [item for item in inventory(Store(Path("store"))) if item.kind == "quantize"]
     assert len(kept) == 1
+
+
+def test_folders_that_are_links_are_not_followed(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "ab"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "mine.flac").touch()
+    (store.root / "speech" / "8000").symlink_to(elsewhere.parent)
+    (store.root / "speech" / "16000" / "cd").symlink_to(elsewhere)
+    assert "mine.flac" not in {item.path.name for item in inventory(store)}
+
+
+def test_what_an_unfinished_stage_goes_on_from_stays_with_its_recipe(store: Store) -> None:
+    scratch = store.root / "export" / f".{EXPORT.digest}.scratch"
+    scratch.mkdir()
+    age(scratch, 90)
+    items, now = inventory(store), time.time()
+    assert scratch not in {item.path for item in unneeded(items, None, None, now)}
+    assert scratch not in {item.path for item in unneeded(items, None, {EXPORT.digest}, now)}
+    assert scratch in {item.path for item in unneeded(items, None, {OLD.digest}, now)}
+    assert scratch in {item.path for item in unneeded(items, 30 * DAY_S, None, now)}
+
+
+def test_partial_speech_is_a_leftover(store: Store) -> None:
+    partial = store.root / "speech" / "16000" / "ab" / ".abc.flac.partial"
+    partial.touch()
+    assert partial in {item.path for item in unneeded(inventory(store), None, None, time.time())}
+
+
+def test_a_place_that_is_no_store_stays_as_it_is(tmp_path: Path, capsys) -> None:
+    assert main(["store", "gc", "--store", str(tmp_path / "typo")]) == 2
+    assert "typo: found no such directory" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
